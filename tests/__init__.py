@@ -1,0 +1,1 @@
+"""The test suite: unit, integration, contract, faults; laid out like the source."""

@@ -1,0 +1,97 @@
+"""Real servers for tests, each a process of its own on a free loopback port."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from infra.stack import valkey
+from infra.stack.leash import leashed
+from tests.support import free_port, wait_until_sync
+
+START_TIMEOUT_S = 30  # moto imports for 2 s on an idle machine, and the two cores may be busy
+STOP_TIMEOUT_S = 10
+
+
+@dataclass
+class ServerProcess:
+    """One child that listens on ``port``; its output goes to ``log``."""
+
+    command: list[str]
+    port: int
+    log: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _output: IO[bytes] | None = field(default=None, init=False)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start (again, with the same port and data) and return when the port accepts connections."""
+        self._output = self.log.open("ab")
+        self._process = subprocess.Popen(
+            leashed(self.command), stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
+        )
+        wait_until_sync(self._answers, START_TIMEOUT_S, f"{self.command[0]} to accept connections")
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash; `start` brings it back."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM and wait; harmless when it is not running."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(with_signal)
+            self._process.wait(STOP_TIMEOUT_S)
+            self._process = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{self.command} ended at start: {tail}")
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+class ValkeyServer(ServerProcess):
+    """A durable Valkey whose default user may do everything; `start` after `kill` finds its data again."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        port = free_port()
+        super().__init__(valkey.command(directory, port), port, directory / "valkey.log")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+class MotoServer(ServerProcess):
+    """An S3 that keeps everything in memory; any credentials are accepted."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        port = free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__(command, port, directory / "moto.log")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
