@@ -1,0 +1,3 @@
+"""The contract between the control plane and the browser nodes. Standard library and redis only."""
+
+PROTOCOL_VERSION = 1

@@ -1,0 +1,1 @@
+"""The lead domain: model, extraction, normalisation, identity, score. Pure functions, no I/O."""
