@@ -1,0 +1,1 @@
+"""Running one unit: which pages to visit, visiting them, and what they give."""

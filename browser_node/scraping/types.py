@@ -1,0 +1,109 @@
+"""What a unit's run needs from the node, and what it gives back.
+
+The node (agent, slots, outbox) implements ``UnitOut`` and ``Stage`` and makes ``Services`` once for all its
+slots; ``runner.run_unit`` only sees these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fleet.model import Outcome
+from leads.model import Lead
+
+if TYPE_CHECKING:
+    import aiohttp
+    from playwright.async_api import Page
+
+    from browser_node.scraping.politeness import HostPoliteness
+    from browser_node.scraping.robots import RobotsCache
+    from leads.listing import ListingItem
+
+
+class UnitOut(Protocol):
+    """The way out of a unit. Nothing is written before it is put here, and a put is never split."""
+
+    def put(
+        self,
+        *,
+        events: Sequence[dict[str, Any]] = (),
+        results: Sequence[Lead] = (),
+        set: Mapping[str, str] = {},  # noqa: A002 - the name of the field of fleet.messages.Batch
+        unset: Sequence[str] = (),
+        pages: int = 0,
+        current: str = "",
+    ) -> None:
+        """One atomic group: what a page gave and the checkpoint change that says so belong in one call.
+
+        ``events`` are ``{"kind": "log" | "coordinates", "data": {…}}``, ``pages`` counts pages fetched since the
+        last put, ``current`` is the address being worked on.
+        """
+
+    def log(self, level: str, message: str, **data: Any) -> None:
+        """A log event for people; ``level`` is ``debug``, ``info``, ``warning`` or ``error``."""
+
+    async def drained(self) -> None:
+        """Back-pressure: returns when few groups wait. Raises ``fleet.errors.LeaseLost``."""
+
+
+class Stage(Protocol):
+    """Which tab of the slot frames and boxes belong to."""
+
+    def show(self, page: Page, tab: str) -> None:
+        """Make ``page`` the stage; ``tab`` is its name in frames and ``coordinates`` events."""
+
+    def latest_seq(self) -> int:
+        """The sequence of the last frame captured, 0 when nobody watches."""
+
+
+class Extractor(Protocol):
+    """Page text to values, off the event loop. Never raises for what a page contains: see ``ExtractorFailed``."""
+
+    async def extract(self, html: str, url: str) -> list[Lead]:
+        """The businesses the page at ``url`` tells about."""
+
+    async def listing(self, html: str, url: str) -> list[ListingItem]:
+        """The repeated items of a directory's page."""
+
+    async def next_page(self, html: str, url: str) -> str | None:
+        """The address of a listing's next page."""
+
+
+@dataclass(slots=True)
+class UnitControl:
+    """What the node asks of a running unit; the runner looks between pages.
+
+    A cancelled unit's task is also cancelled after a grace. ``pausing`` asks for a checkpoint and a
+    ``PAUSED`` outcome, which the node may report as ``returned`` when it drains.
+    """
+
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    pausing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What units share. Made once per node; ``dataclasses.replace`` gives a unit its own ``proxy_url``.
+
+    ``proxy_url`` is the egress proxy with credentials, empty for none; every request of ``http`` is made
+    through it. ``render`` waits and politeness defaults are in their own modules.
+    """
+
+    extractor: Extractor
+    politeness: HostPoliteness
+    robots: RobotsCache
+    http: aiohttp.ClientSession
+    proxy_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """How a unit ended. ``error`` is a code (see ``errors.py``), ``detail`` a sentence for people."""
+
+    outcome: Outcome
+    error: str = ""
+    detail: str = ""
+    retryable: bool = True
