@@ -1,0 +1,41 @@
+# Every target sets up what it needs. The logic is in infra/bootstrap (standard library only) and infra/stack.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo up test lint bench lock clean setup chromium
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+demo: chromium ## scrape the bundled sample town with real Chromes into leads.csv
+	@$(BIN)/python -m infra.demo
+
+up: chromium ## run the whole stack on this machine until Ctrl-C
+	@$(BIN)/leadfleet up
+
+test: chromium ## run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
+	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))
+
+lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 takes the newest
+	@infra/bootstrap/lock.sh
+
+clean: ## remove what was built and stored, the environment included
+	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+setup:
+	@$(PYTHON) -m infra.bootstrap.environment
+
+chromium: setup
+	@$(BIN)/python -m infra.bootstrap.chromium

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Resolve pyproject.toml into requirements/*.lock, with hashes, for every Python and platform we support. Pins that
+# still fit are kept; UPGRADE=1 takes the newest of everything.
+# Neither an index address nor a comment gets in, so the files only change when a version does.
+set -eu
+cd "$(dirname "$0")/../.."
+PATH="$PWD/.venv/bin:$PATH"
+command -v uv >/dev/null || { echo "make lock needs uv: .venv/bin/pip install uv" >&2; exit 1; }
+
+lock() {
+    output=requirements/$1.lock
+    shift
+    # one version for all Pythons: what CI has tested on one is what the others run
+    uv pip compile pyproject.toml ${UPGRADE:+--upgrade} "$@" --output-file "$output" --quiet \
+        --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+}
+
+lock control-plane --extra control-plane
+lock node --extra node
+lock dev --all-extras --group dev
