@@ -1,1 +1,1 @@
-"""The stateless edge: HTTP and WebSocket API, scheduling, ingest, leads store, exports, command line."""
+"""The control plane: a stateless HTTP and WebSocket API, scheduling, ingest, leads and exports."""

@@ -1,0 +1,1 @@
+"""One blueprint a resource. Routes call services; they hold no state and take no decisions."""

@@ -1,0 +1,91 @@
+"""What a request may call, made once in ``create_app`` and found through ``services()``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from quart import Quart, current_app
+from redis.asyncio import Redis
+
+from control_plane.models import (
+    NodeView,
+    QueueStatus,
+    SlotView,
+    Stage,
+    Started,
+    StartRequest,
+    TaskPage,
+    TaskStatus,
+)
+from control_plane.settings import Settings
+from fleet.addresses import Allowance
+from fleet.keys import Keys
+
+if TYPE_CHECKING:
+    from control_plane.auth import Authenticator
+    from control_plane.store.client import LeadStore
+    from control_plane.streams.hub import Hub
+
+EXTENSION = "leadfleet"
+
+
+class Tasks(Protocol):
+    """The scheduling service as routes see it; ``control_plane.scheduling.queue.TaskQueue`` is the real one.
+
+    All methods raise ``control_plane.errors.Problem`` subclasses, and ``redis.RedisError`` when the store does not
+    answer. A task of another tenant is NotFound.
+    """
+
+    async def start(self, tenant: str, request: StartRequest, idempotency_key: str | None) -> Started: ...
+
+    async def status(self, tenant: str, task: str) -> TaskStatus: ...
+
+    async def tasks(self, tenant: str, *, status: str | None, limit: int, offset: int) -> TaskPage: ...
+
+    async def stop(self, tenant: str, task: str) -> TaskStatus: ...
+
+    async def pause(self, tenant: str, task: str) -> TaskStatus: ...
+
+    async def resume(self, tenant: str, task: str) -> TaskStatus: ...
+
+    async def queue_status(self, tenant: str) -> QueueStatus: ...
+
+    async def stage(self, tenant: str, task: str) -> Stage | None:
+        """Whose frames show the task now; None while nothing of it runs."""
+
+    async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
+        """Say that ``viewer`` looks at ``task``; to be said again every few seconds."""
+
+    async def nodes(self) -> list[NodeView]: ...
+
+    async def slots(self, tenant: str | None) -> list[SlotView]:
+        """All slots; what runs on them is told for units of ``tenant`` (None: of nobody)."""
+
+    async def drain(self, node: str) -> NodeView: ...
+
+    async def gauges(self) -> dict[str, Any]:
+        """Numbers of the whole fleet for the metrics page: see ``telemetry.FLEET_GAUGES``."""
+
+
+@dataclass
+class Services:
+    """The parts of one process."""
+
+    settings: Settings
+    keys: Keys
+    redis: Redis
+    queue: Tasks
+    auth: Authenticator
+    hub: Hub
+    allowance: Allowance
+    store: LeadStore | None = None
+
+
+def attach(app: Quart, made: Services) -> None:
+    app.extensions[EXTENSION] = made
+
+
+def services() -> Services:
+    """The services of the current app."""
+    return cast("Services", current_app.extensions[EXTENSION])

@@ -1,0 +1,119 @@
+"""All settings of a control-plane process, from the environment. README lists every one."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADFLEET_", frozen=True, extra="ignore")
+
+    # What this replica talks to.
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Valkey or Redis with AOF and maxmemory-policy noeviction"
+    )
+    fleet: str = Field("local", description="name of the fleet; all its keys carry it")
+    s3_endpoint: str | None = Field(None, description="S3 endpoint; absent: AWS")
+    s3_bucket: str = Field("leadfleet", description="bucket for exports")
+    s3_region: str = Field("us-east-1", description="region that presigned URLs are signed for")
+    state: Path = Field(Path(".state"), description="directory of what this machine keeps")
+    leads_uri: str | None = Field(
+        None,
+        description="where the leads table is: file://… or s3://…; absent: `leads` in the state directory",
+    )
+
+    # Who may call, and from where.
+    bind: str = Field("127.0.0.1:8000", description="address and port to listen on")
+    auth: Literal["on", "off"] = Field(
+        "on", description="`off` needs a loopback bind; every call is tenant default's"
+    )
+    secret: SecretStr = Field(
+        default_factory=lambda: SecretStr(secrets.token_urlsafe(32)),
+        description="signs stream tokens; the same on all replicas; absent: a new one every start",
+        min_length=16,
+    )
+    bootstrap_key: SecretStr | None = Field(
+        None, description="an API key of tenant `default` with all scopes, stored at start"
+    )
+    allowed_origins: Names = Field(
+        ("http://localhost:3000",), description="browser origins that may call, besides the console's own"
+    )
+    allowed_hosts: Names = Field((), description="Host names that are answered, besides those of loopback")
+    egress_allow: str = Field(
+        "",
+        description="targets that are reached although they are not public: `name=address:port`, by commas",
+    )
+
+    # How much.
+    queue_cap: int = Field(10_000, ge=1, description="units that may wait in the whole fleet")
+    tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")
+    tenant_max_running: int = Field(32, ge=1, description="units of a tenant that run at once")
+    rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
+    retention: timedelta = Field(
+        timedelta(days=7), description="how long an ended task and its events are kept"
+    )
+    export_expiry: timedelta = Field(timedelta(hours=24), description="how long an export's URL is good")
+    stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
+
+    # How it runs.
+    replica: str = Field(
+        default_factory=lambda: f"r-{secrets.token_hex(4)}",
+        description="name of this replica",
+        pattern="^[a-z0-9_-]{1,64}$",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("retention", "export_expiry", "stream_token_ttl", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        """``"600"`` is 600 seconds; pydantic alone would want ISO 8601."""
+        return timedelta(seconds=float(value)) if isinstance(value, str) and value.isdecimal() else value
+
+    @model_validator(mode="after")
+    def _no_auth_only_on_loopback(self) -> Self:
+        if self.auth == "off" and not self.on_loopback:
+            raise ValueError(
+                f"LEADFLEET_AUTH=off with LEADFLEET_BIND={self.bind}: without authentication the API listens on "
+                "loopback only; bind to 127.0.0.1 or switch authentication on"
+            )
+        return self
+
+    @property
+    def host(self) -> str:
+        return self.bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.bind.rpartition(":")[2])
+
+    @property
+    def on_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def leads_location(self) -> str:
+        """``leads_uri``, or the default inside the state directory."""
+        return self.leads_uri or f"file://{(self.state / 'leads').resolve()}"
