@@ -27,7 +27,7 @@ PRIORITIES = {"low": 2, "normal": 5, "high": 8}
 
 
 class _Request(BaseModel):
-    """What a client sends. ``strict`` off would turn "yes" into True and 1.0 into 1: only JSON's own types count."""
+    """What a client sends. Strict: "yes" is not True and "5" is not 5."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -248,7 +248,7 @@ TokenKind = Literal["events", "live", "export", "control"]
 
 
 class StreamTokenRequest(_Request):
-    """Body of ``POST /api/auth/stream-token``; without ``task_id`` the token is good for all tasks of the tenant."""
+    """Body of ``POST /api/auth/stream-token``; without ``task_id`` it is good for all tasks."""
 
     task_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     kinds: Annotated[list[TokenKind], Field(min_length=1, max_length=4)] = ["events", "live"]

@@ -33,8 +33,8 @@ EXTENSION = "leadfleet"
 class Tasks(Protocol):
     """The scheduling service as routes see it; ``control_plane.scheduling.queue.TaskQueue`` is the real one.
 
-    All methods raise ``control_plane.errors.Problem`` subclasses, and ``redis.RedisError`` when the store does not
-    answer. A task of another tenant is NotFound.
+    All methods raise ``control_plane.errors.Problem`` subclasses, and ``redis.RedisError`` when the
+    store does not answer. A task of another tenant is NotFound.
     """
 
     async def start(self, tenant: str, request: StartRequest, idempotency_key: str | None) -> Started: ...

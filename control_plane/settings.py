@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     def _no_auth_only_on_loopback(self) -> Self:
         if self.auth == "off" and not self.on_loopback:
             raise ValueError(
-                f"LEADFLEET_AUTH=off with LEADFLEET_BIND={self.bind}: without authentication the API listens on "
-                "loopback only; bind to 127.0.0.1 or switch authentication on"
+                f"LEADFLEET_AUTH=off with LEADFLEET_BIND={self.bind}: without authentication "
+                "the API listens on loopback only; bind to 127.0.0.1 or switch authentication on"
             )
         return self
 
