@@ -70,8 +70,12 @@ class Keys:
         return f"{self.root}:join-cursor"
 
     def nodes(self) -> str:
-        """zset node → last heard (ms, server clock) · reaper removes · scripts · scripts, API."""
+        """zset node → last heard (ms, server clock) · reaper removes · scripts · scripts: live sessions."""
         return f"{self.root}:nodes"
+
+    def known(self) -> str:
+        """zset node → last heard (ms) · reaper removes after a day of silence · scripts · API: whose ``out`` is read."""
+        return f"{self.root}:known"
 
     def node(self, node: str) -> str:
         """hash · TTL 1 day once DOWN · scripts · API: boot, generation, state, cursor, address, labels …"""
@@ -128,7 +132,7 @@ class Keys:
         return f"{self.root}:seen:{task}"
 
     def found(self, task: str) -> str:
-        """set of lead ids · with the task · scripts · scripts: counts leads against ``max_results``."""
+        """hash identifier → lead id · with the task · scripts · scripts: what is the same lead, for ``max_results``."""
         return f"{self.root}:found:{task}"
 
     def unit(self, unit: str) -> str:
@@ -144,7 +148,7 @@ class Keys:
         return f"{self.root}:retries"
 
     def deadlines(self) -> str:
-        """zset ``kind|id`` → due (ms) · scripts · reaper: ``queue|task``, ``run|task``, ``grace|slot|fence``."""
+        """zset → due (ms) · scripts · reaper: ``queue|<task>``, ``run|<task>``, ``grace|<slot>|<fence>``."""
         return f"{self.root}:deadlines"
 
     def dead(self) -> str:

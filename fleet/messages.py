@@ -89,13 +89,18 @@ class Register(Message):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """A sign of life. ``live`` maps unit → fence for all that runs; ``commands_seen`` is the id of the last
-    command handled: a lease granted before it that is not live is lost. ``load`` is for people."""
+    """A sign of life.
+
+    ``live`` maps unit → fence for all that runs, from the moment its Run was handled until its UnitEnd was
+    acknowledged by the store. ``commands_seen`` is the id of the last command handled. So a lease granted up to
+    ``commands_seen`` that is not live is lost. ``load`` is for people.
+    """
 
     KIND: ClassVar[str] = "heartbeat"
     boot: str
     live: dict[str, Json]
     commands_seen: str
+    draining: bool = False
     load: dict[str, Json] = field(default_factory=dict)
 
 

@@ -1,0 +1,1 @@
+"""Who runs what, where, and under which fence: Lua scripts on the store and the roles that call them."""

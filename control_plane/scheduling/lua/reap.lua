@@ -1,0 +1,59 @@
+-- What time brings about: dead nodes, due retries, passed deadlines. Bounded per call; the next tick goes on.
+-- ARGV: limits. Returns {nodes reaped, units retried, deadlines passed}
+local reaped, retried, passed = 0, 0, 0
+
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.nodes(), '-inf', NOW - LIMITS.session_ttl_ms, 'LIMIT', 0, 20)) do
+  -- "Not heard" may only mean that nobody has read: what stands in the stream counts.
+  local last = redis.call('XREVRANGE', K.out(node), '+', '-', 'COUNT', 1)[1]
+  local written = last and (id_pair(last[1])) or 0
+  local cursor = redis.call('HGET', K.node(node), 'cursor') or '0-0'
+  local unread = last and id_after(last[1], cursor)
+  if written > NOW - LIMITS.session_ttl_ms then
+    redis.call('ZADD', K.nodes(), written, node)
+  elseif not unread or written < NOW - 2 * LIMITS.session_ttl_ms then
+    redis.call('HSET', K.node(node), 'state', 'down', 'left', 'not heard of')
+    redis.call('ZREM', K.nodes(), node)
+    drop_leases(node, 'delivery', 'node_lost', 'node ' .. node .. ' was lost')
+    redis.call('EXPIRE', K.node(node), LIMITS.node_memory_s)
+    for _, slot in ipairs(slots_of(node)) do redis.call('EXPIRE', K.slot(slot), LIMITS.node_memory_s) end
+    count('nodes_lost')
+    reaped = reaped + 1
+  end
+end
+
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.known(), '-inf', NOW - LIMITS.node_memory_s * 1000, 'LIMIT', 0, 20)) do
+  redis.call('ZREM', K.known(), node)
+  redis.call('DEL', K.out(node), K.commands(node))
+end
+
+for _, unit in ipairs(redis.call('ZRANGEBYSCORE', K.retries(), '-inf', NOW, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', K.retries(), unit)
+  move(unit, 'retrying', 'queued')
+  enqueue(unit)
+  derive(task_of(unit))
+  retried = retried + 1
+end
+
+for _, deadline in ipairs(redis.call('ZRANGEBYSCORE', K.deadlines(), '-inf', NOW, 'LIMIT', 0, 20)) do
+  redis.call('ZREM', K.deadlines(), deadline)
+  local kind, id, fence = unpack(split(deadline, '|'))
+  if kind == 'grace' then
+    local s = redis.call('HMGET', K.slot(id), 'state', 'fence')
+    if s[1] == 'releasing' and s[2] == fence then
+      -- The node did not let go within the grace: nothing is offered there until it reports a new Chrome.
+      redis.call('HSET', K.slot(id), 'chrome', 'broken')
+      release(id)
+      count('grace_exceeded')
+    end
+  elseif not TERMINAL[redis.call('HGET', K.task(id), 'state') or 'completed'] then
+    if kind == 'queue' then
+      end_task(id, 'stopped', 'error', 'queue_timeout', 'no slot became free within queue_timeout_s')
+    else
+      end_task(id, 'stopped', 'error', 'timeout', 'the task ran for longer than timeout_s')
+    end
+  end
+  passed = passed + 1
+end
+
+dispatch()
+return { reaped, retried, passed }

@@ -1,0 +1,240 @@
+"""The scheduling scripts and their only callers.
+
+Each ``lua/<name>.lua`` is one state change and says in its header what it takes and returns; the method of the same
+name here is its typed signature. In front of each script stand the key functions (from ``fleet.keys``) and
+``lua/common.lua``. Errors of the store surface as ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import redis.asyncio
+from redis.exceptions import NoScriptError, RedisError
+
+from fleet import model
+from fleet.errors import StoreUnavailable
+from fleet.keys import Keys, lua_keys
+from fleet.messages import Batch, Goodbye, Heartbeat, Register, SlotChange, UnitEnd
+
+ANY = "any"
+"""The label every slot has, and the one a task asks for when it asks for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the scripts must know of the settings. Durations in the unit of their name."""
+
+    queue_cap: int = 10_000
+    tenant_daily_units: int = 10_000
+    tenant_max_running: int = 1_000
+    events_max: int = 100_000
+    retention_s: int = 7 * 86_400
+    session_ttl_ms: int = model.SESSION_TTL // timedelta(milliseconds=1)
+    # The node kills after CANCEL_GRACE; the store waits a heartbeat longer for the word of it.
+    grace_ms: int = (model.CANCEL_GRACE + 2 * model.HEARTBEAT) // timedelta(milliseconds=1)
+    backoff_ms: int = 2_000
+    max_attempts: int = model.MAX_ATTEMPTS
+    max_deliveries: int = model.MAX_DELIVERIES
+    node_memory_s: int = 86_400
+    # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
+    dispatch_max: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task as it is submitted; ``units`` are (platform, query) pairs, 0 means no limit."""
+
+    tenant: str
+    task: str
+    units: Sequence[tuple[str, str]]
+    options: str
+    spec: str
+    label: str = ANY
+    priority: int = 5
+    max_parallel: int = 2
+    max_results: int = 0
+    timeout_ms: int = 0
+    queue_timeout_ms: int = 0
+    idempotency: str = ""
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The task is in the store; ``task`` is an older one when the request was a repetition."""
+
+    task: str
+    used: int
+    limit: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``reason``: ``mismatch`` (idempotency key with another body), ``queue_full`` or ``quota``."""
+
+    reason: str
+    used: int = 0
+    limit: int = 0
+    retry_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Answer to stop, pause, resume: ``verdict`` is ``ok``, ``unknown`` or ``terminal``; ``state`` the task's."""
+
+    verdict: str
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A lead as ingest stores it: JSON without its ``lead_id``, which the script puts in front."""
+
+    observation_id: str
+    lead_id: str
+    identifiers: Sequence[str]
+    lead: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    nodes: int
+    retries: int
+    deadlines: int
+
+
+class Scripts:
+    """All state changes of a fleet."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, limits: Limits) -> None:
+        self._client, self._keys = client, keys
+        self._limits = json.dumps(dataclasses.asdict(limits))
+        self._sources = {name: _source(name) for name in _names()}
+        self._shas: dict[str, str] = {}
+
+    async def submit(self, new: NewTask) -> Submitted | Refused:
+        units = [part for pair in new.units for part in pair]
+        reply = await self._call(
+            "submit", new.tenant, new.task, new.label, new.priority, new.max_parallel, new.max_results, new.timeout_ms,
+            new.queue_timeout_ms, new.options, new.spec, new.idempotency, new.body, *units,
+        )  # fmt: skip
+        verdict = reply[0].decode()
+        if verdict in {"ok", "replayed"}:
+            return Submitted(reply[1].decode(), int(reply[2]), int(reply[3]), replayed=verdict == "replayed")
+        if verdict == "quota":
+            return Refused("quota", used=int(reply[1]), limit=int(reply[2]), retry_after=int(reply[3]))
+        return Refused(verdict, used=int(reply[1]) if len(reply) > 1 else 0)
+
+    async def position(self, tenant: str, task: str) -> int | None:
+        """Units ahead of the task's next unit, None when none of its units is queued."""
+        ahead = int(await self._call("position", tenant, task))
+        return None if ahead < 0 else ahead
+
+    async def stop(self, tenant: str, task: str) -> Control:
+        return _control(await self._call("stop", tenant, task))
+
+    async def pause(self, tenant: str, task: str) -> Control:
+        return _control(await self._call("pause", tenant, task))
+
+    async def resume(self, tenant: str, task: str) -> Control:
+        return _control(await self._call("resume", tenant, task))
+
+    async def join(self, node: str, password_sha256: str, cursor: str) -> bool:
+        """Whether the node may come in; False when somebody else holds its name."""
+        return bool(await self._call("join", node, password_sha256, cursor) == b"ok")
+
+    async def register(self, node: str, entry: str, message: Register) -> str:
+        labels = ",".join(dict.fromkeys([ANY, *map(str, message.labels)]))
+        slots = [part for slot in message.slots for part in (slot["index"], slot["port"])]
+        return _text(await self._call(
+            "register", node, entry, message.boot, message.address, message.relay, labels, message.version,
+            message.browser, message.sandbox, *slots,
+        ))  # fmt: skip
+
+    async def heartbeat(self, node: str, entry: str, message: Heartbeat) -> str:
+        live = [part for pair in message.live.items() for part in pair]
+        return _text(await self._call(
+            "heartbeat", node, entry, message.boot, message.commands_seen, int(message.draining),
+            json.dumps(message.load), *live,
+        ))  # fmt: skip
+
+    async def ingest(self, node: str, entry: str, batch: Batch, events: Sequence[tuple[str, bytes]],
+                     results: Sequence[Result]) -> tuple[str, int]:  # fmt: skip
+        """``(verdict, results accepted)``; events and results are the batch's, checked and encoded."""
+        changes: Mapping[str, Any] = batch.set
+        reply = await self._call(
+            "ingest", node, entry, batch.boot, batch.unit, batch.fence, batch.seq, batch.pages, batch.current,
+            len(events), len(results), len(changes), len(batch.unset),
+            *(part for event in events for part in event),
+            *(part for r in results
+              for part in (r.observation_id, r.lead_id, "\n".join(r.identifiers), r.lead)),
+            *(part for pair in changes.items() for part in pair),
+            *batch.unset,
+        )  # fmt: skip
+        return reply[0].decode(), int(reply[1]) if len(reply) > 1 else 0
+
+    async def unit_end(self, node: str, entry: str, message: UnitEnd) -> str:
+        return _text(await self._call(
+            "unit_end", node, entry, message.boot, message.unit, message.fence, message.seq, message.outcome,
+            message.error, message.detail, int(message.retryable),
+        ))  # fmt: skip
+
+    async def slot_change(self, node: str, entry: str, message: SlotChange) -> str:
+        chrome = "ok" if message.state == model.SlotState.FREE else "broken"
+        return _text(await self._call("slot_change", node, entry, message.boot, message.slot, chrome, message.port))
+
+    async def goodbye(self, node: str, entry: str, message: Goodbye) -> str:
+        return _text(await self._call("goodbye", node, entry, message.boot, message.reason))
+
+    async def skip(self, node: str, entry: str) -> str:
+        return _text(await self._call("skip", node, entry))
+
+    async def drain(self, node: str) -> str:
+        return _text(await self._call("drain", node))
+
+    async def dispatch(self) -> int:
+        return int(await self._call("dispatch"))
+
+    async def reap(self) -> Reaped:
+        return Reaped(*map(int, await self._call("reap")))
+
+    async def _call(self, script: str, *args: str | bytes | int) -> Any:
+        """One EVALSHA; a store that forgot its scripts is told again."""
+        try:
+            sha = self._shas.get(script)
+            if sha is None:
+                sha = self._shas[script] = await self._client.script_load(self._sources[script])
+            try:
+                return await self._client.evalsha(sha, 1, self._keys.root, self._limits, *args)
+            except NoScriptError:
+                return await self._client.eval(self._sources[script], 1, self._keys.root, self._limits, *args)
+        except (RedisError, OSError) as exc:
+            raise StoreUnavailable(f"run {script}", exc) from exc
+
+
+def _names() -> list[str]:
+    folder = importlib.resources.files(__package__) / "lua"
+    return [f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua") and f.name != "common.lua"]
+
+
+def _source(script: str) -> str:
+    folder = importlib.resources.files(__package__) / "lua"
+    parts = ["local R = KEYS[1]\n" + lua_keys()]
+    parts += [(folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("common", script)]
+    return "\n".join(parts)
+
+
+def _control(reply: list[bytes]) -> Control:
+    return Control(*(part.decode() for part in reply))
+
+
+def _text(reply: bytes) -> str:
+    return reply.decode()
