@@ -70,12 +70,14 @@ class NodeState(StrEnum):
 
 
 class SlotState(StrEnum):
-    """``releasing``: its unit was cancelled, the node has not confirmed; ``broken``: no live Chrome."""
+    """``releasing``: its unit was cancelled, the node has not confirmed; ``broken``: no live Chrome; ``down``: its
+    node is gone."""
 
     FREE = "free"
     LEASED = "leased"
     RELEASING = "releasing"
     BROKEN = "broken"
+    DOWN = "down"
 
 
 class Outcome(StrEnum):
