@@ -189,7 +189,9 @@ class Scripts:
 
     async def slot_change(self, node: str, entry: str, message: SlotChange) -> str:
         chrome = "ok" if message.state == model.SlotState.FREE else "broken"
-        return _text(await self._call("slot_change", node, entry, message.boot, message.slot, chrome, message.port))
+        return _text(
+            await self._call("slot_change", node, entry, message.boot, message.slot, chrome, message.port)
+        )
 
     async def goodbye(self, node: str, entry: str, message: Goodbye) -> str:
         return _text(await self._call("goodbye", node, entry, message.boot, message.reason))
@@ -199,9 +201,6 @@ class Scripts:
 
     async def drain(self, node: str) -> str:
         return _text(await self._call("drain", node))
-
-    async def dispatch(self) -> int:
-        return int(await self._call("dispatch"))
 
     async def reap(self) -> Reaped:
         return Reaped(*map(int, await self._call("reap")))
@@ -222,7 +221,11 @@ class Scripts:
 
 def _names() -> list[str]:
     folder = importlib.resources.files(__package__) / "lua"
-    return [f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua") and f.name != "common.lua"]
+    return [
+        f.name.removesuffix(".lua")
+        for f in folder.iterdir()
+        if f.name.endswith(".lua") and f.name != "common.lua"
+    ]
 
 
 def _source(script: str) -> str:

@@ -371,6 +371,10 @@ local function grant(slot, unit)
   unlist_slot(slot)
   move(unit, 'queued', 'running')
   redis.call('HSET', K.unit(unit), 'slot', slot, 'fence', fence, 'seq', 0, 'started', NOW)
+  local attempt = tonumber(u[3] or 0) + 1
+  if attempt > tonumber(redis.call('HGET', K.task(task), 'attempt') or 0) then
+    redis.call('HSET', K.task(task), 'attempt', attempt)
+  end
   redis.call('HINCRBY', K.tenant(t[1]), 'running', 1)
   ring_update_all(t[1])
   redis.call('ZREM', K.deadlines(), 'queue|' .. task)
@@ -379,7 +383,7 @@ local function grant(slot, unit)
   local checkpoint, flat = {}, redis.call('HGETALL', K.checkpoint(unit))
   for i = 1, #flat, 2 do checkpoint[flat[i]] = flat[i + 1] end
   local id = command(node, 'run', 'unit', unit, 'fence', fence, 'slot', slot_index(slot), 'platform', u[1], 'query', u[2],
-                     'options', t[2], 'checkpoint', cjson.encode(checkpoint), 'attempt', tonumber(u[3] or 0) + 1)
+                     'options', t[2], 'checkpoint', cjson.encode(checkpoint), 'attempt', attempt)
   redis.call('HSET', K.slot(slot), 'state', 'leased', 'unit', unit, 'fence', fence, 'granted', NOW, 'granted_id', id)
 
   redis.call('HSET', K.task(task), 'current_query', u[2], 'current_platform', u[1])

@@ -1,0 +1,92 @@
+"""The roles that run beside the API in every replica, composed in one place.
+
+None is a leader: each role does the same on all replicas, and the scripts see to it that it happens once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from control_plane.scheduling.ingest import BLOCK, Ingest
+from control_plane.scheduling.presence import Presence
+from control_plane.scheduling.scripts import Scripts
+from fleet.connect import blocking_client
+from fleet.errors import StoreUnavailable
+from fleet.keys import Keys
+from fleet.model import REAPER_TICK
+
+PRESENCE_TICK = timedelta(seconds=1)
+
+RETRY = timedelta(seconds=0.5)
+"""Pause after the store failed: recovery within 3 s of its return, and no busy loop meanwhile."""
+
+log = structlog.get_logger(__name__)
+
+
+class Background:
+    """``async with Background(...)``: presence, ingest and reaper run until the block ends."""
+
+    def __init__(
+        self,
+        client: Redis,
+        url: str,
+        keys: Keys,
+        scripts: Scripts,
+        replica: str,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
+        self._presence = Presence(client, keys, replica, prepare)
+        self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence)
+        self._scripts = scripts
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Background:
+        roles = {
+            "presence": _every(PRESENCE_TICK, self._presence.tick),
+            "ingest": _every(timedelta(0), self._ingest.tick),
+            "reaper": _every(REAPER_TICK, self._reap),
+        }
+        self._tasks = [asyncio.create_task(role, name=name) for name, role in roles.items()]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._presence.leave()
+        except (RedisError, OSError) as exc:
+            log.info("left without saying so: the store does not answer", error=str(exc))
+        await self._blocking.aclose()
+
+    async def _reap(self) -> None:
+        reaped = await self._scripts.reap()
+        if reaped.nodes:
+            log.warning("nodes were lost", nodes=reaped.nodes)
+
+
+async def _every(pause: timedelta, step: Callable[[], Awaitable[None]]) -> None:
+    """Runs a step for ever. A store that does not answer is waited for; anything else is logged and tried again,
+    because a role that has died would stop the fleet without a word."""
+    while True:
+        try:
+            await step()
+        except (StoreUnavailable, RedisError, OSError) as exc:
+            log.warning("the store does not answer", role=_role(), error=str(exc))
+            await asyncio.sleep(RETRY.total_seconds())
+        except Exception:
+            log.exception("a background role failed", role=_role())
+            await asyncio.sleep(RETRY.total_seconds())
+        await asyncio.sleep(pause.total_seconds())
+
+
+def _role() -> str:
+    task = asyncio.current_task()
+    return task.get_name() if task else "?"

@@ -1,0 +1,48 @@
+"""Lets nodes in: from the join stream to a Valkey user that may touch one prefix."""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from redis.asyncio import Redis
+
+from control_plane.scheduling.scripts import Scripts
+from fleet import ids
+from fleet.errors import BadMessage, BadName
+from fleet.keys import Keys
+from fleet.messages import Fields, Join
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+log = structlog.get_logger(__name__)
+
+
+class Admittance:
+    """Handles the entries of the join stream. Idempotent: all replicas may handle the same entry."""
+
+    def __init__(self, client: Redis, keys: Keys, scripts: Scripts) -> None:
+        self._client, self._keys, self._scripts = client, keys, scripts
+
+    async def cursor(self) -> str:
+        return (await self._client.get(self._keys.join_cursor()) or b"0-0").decode()
+
+    async def apply(self, entry: str, fields: Fields) -> None:
+        try:
+            join = Join.from_fields(fields)
+            node = ids.name("node", join.node)
+            if _SHA256.match(join.password_sha256) is None:
+                raise BadMessage("join", "password_sha256", join.password_sha256)
+        except (BadMessage, BadName) as exc:
+            log.warning("a node's request to join does not parse", entry=entry, error=str(exc))
+            await self._client.set(self._keys.join_cursor(), entry)
+            return
+        if await self._scripts.join(node, join.password_sha256, entry):
+            rules = self._keys.node_acl(node)
+            await self._client.execute_command(
+                "ACL", "SETUSER", f"node-{node}", "reset", "on", f"#{join.password_sha256}", *rules
+            )
+            log.info("a node was let in", node=node, boot=join.boot)
+        else:
+            log.error("a node was refused: its name is held by a live one", node=node, boot=join.boot)
+        await self._client.xtrim(self._keys.join(), minid=entry, approximate=False)

@@ -1,0 +1,253 @@
+"""From a node's ``out`` stream into the state of the fleet, each entry once and in order.
+
+Replicas read from the cursor in the store and apply entry by entry; the script that applies an entry moves the
+cursor with it. Nothing a node says is trusted: messages are parsed with bounds, events and leads are rebuilt from
+known fields, and identity is minted here, because only this side knows tenants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from control_plane.scheduling.admittance import Admittance
+from control_plane.scheduling.presence import Presence
+from control_plane.scheduling.scripts import Result, Scripts
+from fleet import ids, messages
+from fleet.errors import BadMessage, BadName
+from fleet.keys import Keys
+from fleet.messages import Batch, Fields, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
+from fleet.model import Outcome
+from leads.identity import identifiers, lead_id, observation_id
+from leads.model import Lead, Validation
+
+BLOCK = timedelta(seconds=1)
+"""How long one read waits; also how soon a new node or another share of nodes is noticed."""
+
+READ_COUNT = 100
+"""Entries a stream and read: a node that floods does not starve the others."""
+
+MAX_EVENTS, MAX_EVENT_BYTES, MAX_RESULTS = 500, 64_000, 500
+"""What one batch may hold. An agent's own batches stay far below."""
+
+MAX_SLOTS = 256
+
+LEVELS = frozenset({"debug", "info", "warning", "error"})
+NODE_EVENTS = frozenset({"log", "coordinates"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """What never changes about a unit, and a node does not say."""
+
+    tenant: str
+    platform: str
+    query: str
+    phone_only: bool
+
+
+class Ingest:
+    """Reads the join stream and the streams of this replica's share of the nodes."""
+
+    def __init__(
+        self, client: Redis, blocking: Redis, keys: Keys, scripts: Scripts, presence: Presence
+    ) -> None:
+        self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
+        self._presence = presence
+        self._admittance = Admittance(client, keys, scripts)
+        self._facts: dict[str, UnitFacts] = {}
+
+    async def tick(self) -> None:
+        """One read and the application of what it gave."""
+        nodes = await self._share()
+        streams: dict[bytes | str, str] = {self._keys.out(node): cursor for node, cursor in nodes.items()}
+        join = self._keys.join()
+        streams[join] = await self._admittance.cursor()
+        by_stream = {self._keys.out(node).encode(): node for node in nodes}
+        block = BLOCK // timedelta(milliseconds=1)
+        for stream, entries in await self._blocking.xread(streams, count=READ_COUNT, block=block) or ():
+            for raw, fields in entries:
+                entry = raw.decode()
+                if stream == join.encode():
+                    await self._admittance.apply(entry, fields)
+                else:
+                    await self.apply(by_stream[stream], entry, fields)
+
+    async def apply(self, node: str, entry: str, fields: Fields) -> str:
+        """The verdict of the script: ``ok``, ``applied`` (by another replica), ``stale``, ``refused``, ``repeated``;
+        or ``malformed``."""
+        try:
+            message = messages.parse(fields, messages.OUT)
+            return await self._apply(node, entry, message)
+        except (BadMessage, BadName) as exc:
+            log.warning("an entry of a node does not parse", node=node, entry=entry, error=str(exc))
+            await self._scripts.skip(node, entry)
+            return "malformed"
+
+    async def _apply(self, node: str, entry: str, message: Message) -> str:
+        match message:
+            case Batch():
+                return await self._batch(node, entry, message)
+            case UnitEnd():
+                ids.split_unit_id(message.unit)
+                if message.outcome not in set(Outcome):
+                    raise BadMessage("unit_end", "outcome", message.outcome)
+                return await self._scripts.unit_end(node, entry, message)
+            case Heartbeat():
+                return await self._scripts.heartbeat(node, entry, _checked_heartbeat(message))
+            case Register():
+                log.info("a node registers", node=node, boot=message.boot, slots=len(message.slots))
+                return await self._scripts.register(node, entry, _checked_registration(message))
+            case SlotChange():
+                return await self._scripts.slot_change(node, entry, message)
+            case Goodbye():
+                log.info("a node leaves", node=node, reason=message.reason[:200])
+                return await self._scripts.goodbye(node, entry, message)
+            case _:
+                raise BadMessage(message.KIND, "k", "not said on this stream")
+
+    async def _batch(self, node: str, entry: str, batch: Batch) -> str:
+        if not all(isinstance(value, str) for value in batch.set.values()) or batch.pages < 0:
+            raise BadMessage("batch", "set", batch.set)
+        if not all(isinstance(name, str) for name in batch.unset):
+            raise BadMessage("batch", "unset", batch.unset)
+        facts = await self._facts_of(batch.unit)
+        events = checked_events(batch.unit, batch.events)
+        results = [] if facts is None else checked_results(batch, facts, entry)
+        verdict, _ = await self._scripts.ingest(node, entry, batch, events, results)
+        return verdict
+
+    async def _facts_of(self, unit: str) -> UnitFacts | None:
+        known = self._facts.get(unit)
+        if known is not None:
+            return known
+        task, _ = ids.split_unit_id(unit)
+        tenant, options = await self._client.hmget(self._keys.task(task), "tenant", "options")
+        platform, query = await self._client.hmget(self._keys.unit(unit), "platform", "query")
+        if tenant is None or platform is None:
+            return None
+        if len(self._facts) >= 10_000:  # a few MB; they are read again at once
+            self._facts.clear()
+        asked = orjson.loads(options)
+        facts = UnitFacts(tenant.decode(), platform.decode(), query.decode(), bool(asked.get("phone_only")))
+        self._facts[unit] = facts
+        return facts
+
+    async def _share(self) -> dict[str, str]:
+        """This replica's nodes and where each was read up to."""
+        known = [raw.decode() for raw in await self._client.zrange(self._keys.known(), 0, -1)]
+        mine = [node for node in known if self._presence.mine(node)]
+        async with self._client.pipeline(transaction=False) as pipe:
+            for node in mine:
+                pipe.hget(self._keys.node(node), "cursor")
+            cursors = await pipe.execute() if mine else []
+        return {node: (cursor or b"0-0").decode() for node, cursor in zip(mine, cursors, strict=True)}
+
+
+def checked_events(unit: str, events: Sequence[Any]) -> list[tuple[str, bytes]]:
+    """The events of a batch that a node may tell, as (kind, JSON). BadMessage when they are none."""
+    checked = []
+    for event in events[:MAX_EVENTS]:
+        if not isinstance(event, dict) or event.get("kind") not in NODE_EVENTS:
+            raise BadMessage("batch", "events", event)
+        data = event.get("data")
+        if not isinstance(data, dict):
+            raise BadMessage("batch", "events", data)
+        if event["kind"] == "log":
+            data = data | {
+                "message": str(data.get("message", ""))[:1_000],
+                "level": data["level"] if data.get("level") in LEVELS else "info",
+            }
+        encoded = _json(data | {"unit": unit})
+        if len(encoded) > MAX_EVENT_BYTES:
+            raise BadMessage("batch", "events", f"{len(encoded)} bytes")
+        checked.append((event["kind"], encoded))
+    return checked
+
+
+def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
+    """The leads of a batch with their identity, as far as they are leads and the task wants them.
+
+    ``found_at`` is the time of the entry, so that replicas that race make the same bytes.
+    """
+    position = ids.stream_position(entry)
+    assert position is not None
+    found_at = datetime.fromtimestamp(position[0] / 1000, UTC)
+    task, _ = ids.split_unit_id(batch.unit)
+    results = []
+    for raw in batch.results[:MAX_RESULTS]:
+        try:
+            lead = Lead.model_validate(raw)
+        except ValidationError as exc:
+            raise BadMessage("batch", "results", exc.errors(include_url=False)[:1]) from exc
+        lead = lead.model_copy(
+            update={"task_id": task, "platform": facts.platform, "query": facts.query, "found_at": found_at,
+                    "first_seen_at": found_at, "last_seen_at": found_at}
+        )  # fmt: skip
+        if facts.phone_only and not any(p.validation_status == Validation.VALID for p in lead.phones):
+            continue
+        lead = lead.model_copy(update={"observation_id": observation_id(task, lead)})
+        results.append(
+            Result(
+                observation_id=lead.observation_id or "",
+                lead_id=lead_id(facts.tenant, lead),
+                identifiers=task_identifiers(lead),
+                lead=_json(lead.model_dump(mode="json", exclude={"lead_id"})),
+            )
+        )
+    return results
+
+
+def task_identifiers(lead: Lead) -> list[str]:
+    """What makes two observations of one task the same lead before the leads table decides for good.
+
+    A phone does. A domain only for a lead without a phone: branches share a domain. ``?`` marks what a lead with a phone
+    may adopt (see ``ingest.lua``).
+    """
+    found = [(kind, value.replace("\n", " ")) for kind, value in identifiers(lead)]
+    phones = [f"{kind}:{value}" for kind, value in found if kind == "phone"]
+    domains = [f"{kind}:{value}" for kind, value in found if kind == "domain"]
+    if phones:
+        return phones + [f"?{domain}" for domain in domains]
+    return domains or [f"{kind}:{value}" for kind, value in found[:1]]
+
+
+def _checked_heartbeat(message: Heartbeat) -> Heartbeat:
+    for unit, fence in message.live.items():
+        ids.split_unit_id(unit)
+        if not isinstance(fence, int):
+            raise BadMessage("heartbeat", "live", fence)
+    if len(message.live) > MAX_SLOTS or ids.stream_position(message.commands_seen) is None:
+        raise BadMessage("heartbeat", "commands_seen", message.commands_seen)
+    return message
+
+
+def _checked_registration(message: Register) -> Register:
+    indexes = [slot.get("index") for slot in message.slots if isinstance(slot, dict)]
+    well_formed = all(isinstance(i, int) and 0 <= i < MAX_SLOTS for i in indexes)
+    ports = [slot.get("port") for slot in message.slots if isinstance(slot, dict)]
+    if (
+        len(set(indexes)) != len(message.slots)
+        or not well_formed
+        or not all(isinstance(p, int) for p in ports)
+    ):
+        raise BadMessage("register", "slots", message.slots)
+    for label in message.labels:
+        ids.name("label", str(label))
+    return message
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as exc:  # a lone surrogate, an integer past 64 bits
+        raise BadMessage("batch", "json", str(exc)) from exc

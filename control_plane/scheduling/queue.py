@@ -1,0 +1,388 @@
+"""Tasks and the fleet as routes see them: validated requests in, contract models out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from control_plane.errors import Conflict, Invalid, NotFound, TooMany
+from control_plane.models import (
+    NodeView,
+    QueueStatus,
+    SlotView,
+    Stage,
+    Started,
+    StartRequest,
+    TaskPage,
+    TaskStatus,
+    Usage,
+)
+from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
+from fleet import ids
+from fleet.errors import StoreUnavailable
+from fleet.keys import Keys
+from fleet.messages import Watch
+from fleet.model import NodeState, SlotState, TaskState, UnitState
+
+WATCH_SECONDS = 10
+"""How long a viewer counts as looking after it last said so; it says so every few seconds."""
+
+MAX_PAGE = 500
+"""Tasks that one listing reads from the store."""
+
+Flat = dict[bytes, bytes]
+
+
+class TaskQueue:
+    """The scheduling service. All methods raise ``Problem`` subclasses, and StoreUnavailable when Valkey does not
+    answer. What belongs to another tenant is NotFound."""
+
+    def __init__(self, client: Redis, keys: Keys, scripts: Scripts) -> None:
+        self._client, self._keys, self._scripts = client, keys, scripts
+
+    # Tasks.
+
+    async def start(self, tenant: str, request: StartRequest, idempotency_key: str | None) -> Started:
+        """Cuts the request into units, one a (platform, query), and puts them in the queue."""
+        spec = request.model_dump_json(exclude_none=True)
+        answer = await self._scripts.submit(
+            NewTask(
+                tenant=tenant,
+                task=ids.new_task_id(),
+                units=[(platform, query) for query in request.queries for platform in request.platforms],
+                options=orjson.dumps(node_options(request)).decode(),
+                spec=spec,
+                priority=request.priority,
+                max_parallel=request.max_parallel,
+                max_results=request.max_results or 0,
+                timeout_ms=(request.timeout_s or 0) * 1000,
+                queue_timeout_ms=(request.queue_timeout_s or 0) * 1000,
+                idempotency=_digest(idempotency_key) if idempotency_key else "",
+                body=_digest(spec),
+            )
+        )
+        if isinstance(answer, Refused):
+            raise await self._refusal(answer)
+        state, position = await self._place(tenant, answer.task)
+        return Started(
+            task_id=answer.task,
+            message="Task was started before under this Idempotency-Key"
+            if answer.replayed
+            else "Task started",
+            state=state,
+            queue_position=position,
+            usage=Usage(used=answer.used, limit=answer.limit, remaining=max(0, answer.limit - answer.used)),
+        )
+
+    async def status(self, tenant: str, task: str) -> TaskStatus:
+        flat = await self._own(tenant, task)
+        position = await self._scripts.position(tenant, task) if flat[b"state"] == b"queued" else None
+        return _task_status(task, flat, position)
+
+    async def tasks(self, tenant: str, *, status: str | None, limit: int, offset: int) -> TaskPage:
+        """Newest first. A status filter looks at the newest MAX_PAGE tasks."""
+        limit = min(limit, MAX_PAGE)
+        if status is None:
+            total = await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant)))
+            found = await self._newest(tenant, offset, limit)
+            return TaskPage(tasks=found, total=total, limit=limit, offset=offset)
+        matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
+        return TaskPage(
+            tasks=matching[offset : offset + limit], total=len(matching), limit=limit, offset=offset
+        )
+
+    async def stop(self, tenant: str, task: str) -> TaskStatus:
+        return await self._control(tenant, task, self._scripts.stop, wanted=TaskState.STOPPED)
+
+    async def pause(self, tenant: str, task: str) -> TaskStatus:
+        return await self._control(tenant, task, self._scripts.pause)
+
+    async def resume(self, tenant: str, task: str) -> TaskStatus:
+        return await self._control(tenant, task, self._scripts.resume)
+
+    async def queue_status(self, tenant: str) -> QueueStatus:
+        """The tenant's tasks by state, and the wait that a new unit would have, from the mean length of a unit."""
+        tasks = await self._newest(tenant, 0, MAX_PAGE)
+        by_state = {state: sum(t.status == state for t in tasks) for state in TaskState}
+        gauges = await self.gauges()
+        slots = max(1, sum(gauges["slots"].values()))
+        waiting = sum(gauges["units"].get(state, 0) for state in (UnitState.QUEUED, UnitState.WAITING))
+        ahead = max(0, waiting + 1 - gauges["slots"].get(SlotState.FREE, 0))
+        return QueueStatus(
+            total_tasks=await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant))),
+            running=by_state[TaskState.RUNNING],
+            paused=by_state[TaskState.PAUSED],
+            pending=by_state[TaskState.QUEUED],
+            completed=by_state[TaskState.COMPLETED],
+            stopped=by_state[TaskState.STOPPED],
+            failed=by_state[TaskState.ERROR],
+            queued_units=waiting,
+            estimated_wait_time_seconds=round(ahead / slots * gauges["unit_seconds_mean"], 1),
+        )
+
+    # Live view.
+
+    async def stage(self, tenant: str, task: str) -> Stage | None:
+        """The first running unit's slot: its frames show the task."""
+        flat = await self._own(tenant, task)
+        if int(flat.get(b"n_running", 0)) == 0:
+            return None
+        for index in range(int(flat[b"units"])):
+            unit = ids.unit_id(task, index)
+            state, slot = await self._ask(
+                "read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot")
+            )
+            if state == b"running" and slot:
+                node, number = ids.split_slot_id(slot.decode())
+                return Stage(node=node, index=number, unit=unit)
+        return None
+
+    async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
+        """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for."""
+        key, now = self._keys.watch(task), int(time.time() * 1000)
+        member = f"{viewer}|{quality}|{fps}"
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.zremrangebyscore(key, "-inf", now - WATCH_SECONDS * 1000)
+            pipe.zadd(key, {member: now})
+            pipe.expire(key, WATCH_SECONDS + 5)
+            pipe.zrange(key, 0, -1)
+            pipe.hmget(self._keys.task(task), "units", "n_running")
+            *_, viewers, (units, running) = await self._ask("mark a task as watched", pipe.execute())
+        if not int(running or 0):
+            return
+        asked = [v.decode().rsplit("|", 2)[1:] for v in viewers]
+        best_quality, best_fps = max(int(q) for q, _ in asked), max(int(f) for _, f in asked)
+        for index in range(int(units)):
+            await self._capture(ids.unit_id(task, index), best_quality, best_fps)
+
+    async def _capture(self, unit: str, quality: int, fps: int) -> None:
+        state, slot = await self._ask(
+            "read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot")
+        )
+        if state != b"running" or not slot:
+            return
+        node, index = ids.split_slot_id(slot.decode())
+        boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
+        command = Watch(
+            boot=(boot or b"").decode(), slot=index, seconds=WATCH_SECONDS, quality=quality, fps=fps
+        )
+        await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
+
+    # The fleet.
+
+    async def nodes(self) -> list[NodeView]:
+        known = await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1, withscores=True))
+        slots = await self.slots(None)
+        views = []
+        for raw, heard in known:
+            node = raw.decode()
+            flat = await self._ask("read a node", self._client.hgetall(self._keys.node(node)))
+            if flat:
+                views.append(_node_view(node, flat, heard, [s for s in slots if s.node_id == node]))
+        return views
+
+    async def slots(self, tenant: str | None) -> list[SlotView]:
+        views = []
+        for raw in await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1)):
+            node = raw.decode()
+            indexes = await self._ask("read a node", self._client.hget(self._keys.node(node), "slots"))
+            for index in (indexes or b"").decode().split(","):
+                if index:
+                    views.append(await self._slot(node, int(index), tenant))
+        return [view for view in views if view is not None]
+
+    async def drain(self, node: str) -> NodeView:
+        verdict = await self._scripts.drain(node)
+        if verdict == "unknown":
+            raise NotFound("node", node)
+        return next(view for view in await self.nodes() if view.node_id == node)
+
+    async def gauges(self) -> dict[str, Any]:
+        """Units and slots by state, totals since the store was made, and means; see ``telemetry``."""
+        counters = {
+            k.decode(): v
+            for k, v in (
+                await self._ask("read counters", self._client.hgetall(self._keys.counters()))
+            ).items()
+        }
+        number = {k: int(v) for k, v in counters.items()}
+        slots = await self.slots(None)
+        grants = number.get("grants", 0)
+        return {
+            "units": {s.value: number.get(f"units_{s}", 0) for s in UnitState},
+            "tasks": {s.value: number.get(f"tasks_{s}", 0) for s in TaskState if s.terminal},
+            "slots": {s.value: sum(view.state == s for view in slots) for s in SlotState},
+            "nodes": await self._ask("count nodes", self._client.zcard(self._keys.nodes())),
+            "errors": {k.removeprefix("errors:"): v for k, v in number.items() if k.startswith("errors:")},
+            "unit_seconds_mean": number.get("unit_ms_mean", 0) / 1000,
+            "wait_seconds_mean": number.get("wait_ms", 0) / 1000 / grants if grants else 0.0,
+            **{
+                name: number.get(name, 0)
+                for name in (
+                    "tasks_submitted", "grants", "pages", "leads", "stale_writes", "malformed_entries", "dead_letters",
+                    "nodes_lost", "chromes_lost", "joins_refused", "grace_exceeded",
+                )
+            },
+        }  # fmt: skip
+
+    # Parts.
+
+    async def _ask(self, what: str, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except (RedisError, OSError) as exc:
+            raise StoreUnavailable(what, exc) from exc
+
+    async def _own(self, tenant: str, task: str) -> Flat:
+        """The task's record; NotFound for what does not exist and for what is not the tenant's alike."""
+        flat: Flat = {}
+        if ids.is_task_id(task):
+            flat = await self._ask("read a task", self._client.hgetall(self._keys.task(task)))
+        if not flat or flat[b"tenant"].decode() != tenant:
+            raise NotFound("task", task)
+        return flat
+
+    async def _place(self, tenant: str, task: str) -> tuple[str, int | None]:
+        position = await self._scripts.position(tenant, task)
+        state = await self._ask("read a task", self._client.hget(self._keys.task(task), "state"))
+        return ("queued", position) if state == b"queued" else ("running", None)
+
+    async def _refusal(self, refused: Refused) -> Exception:
+        if refused.reason == "mismatch":
+            return Invalid(
+                "this Idempotency-Key was used before with another body: use a new key for a new request"
+            )
+        if refused.reason == "quota":
+            return TooMany(
+                f"the daily quota of {refused.limit} units leaves {refused.limit - refused.used}: "
+                "send fewer queries, or try again after midnight UTC",
+                retry_after=refused.retry_after,
+            )
+        mean = (await self.gauges())["unit_seconds_mean"]
+        return TooMany(
+            f"the queue holds {refused.used} units and takes no more of this size for now",
+            retry_after=max(1, round(mean)),
+        )
+
+    async def _control(
+        self,
+        tenant: str,
+        task: str,
+        call: Callable[[str, str], Awaitable[Control]],
+        wanted: TaskState | None = None,
+    ) -> TaskStatus:
+        if not ids.is_task_id(task):
+            raise NotFound("task", task)
+        answer = await call(tenant, task)
+        if answer.verdict == "unknown":
+            raise NotFound("task", task)
+        if answer.verdict == "terminal" and answer.state != wanted:
+            raise Conflict(f"task {task} is {answer.state} already: start a new one")
+        return await self.status(tenant, task)
+
+    async def _newest(self, tenant: str, offset: int, limit: int) -> list[TaskStatus]:
+        if limit <= 0:
+            return []
+        index = self._keys.tenant_tasks(tenant)
+        names = await self._ask("list tasks", self._client.zrevrange(index, offset, offset + limit - 1))
+        async with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(self._keys.task(name.decode()))
+            records = await self._ask("read tasks", pipe.execute()) if names else []
+        return [_task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
+
+    async def _slot(self, node: str, index: int, tenant: str | None) -> SlotView | None:
+        slot = ids.slot_id(node, index)
+        flat = await self._ask("read a slot", self._client.hgetall(self._keys.slot(slot)))
+        if not flat:
+            return None
+        shown: dict[str, Any] = {}
+        unit = flat.get(b"unit", b"").decode()
+        if unit and tenant is not None:
+            task, _ = ids.split_unit_id(unit)
+            owner = await self._ask("read a task", self._client.hget(self._keys.task(task), "tenant"))
+            if owner == tenant.encode():
+                record = await self._ask("read a unit", self._client.hgetall(self._keys.unit(unit)))
+                shown = {
+                    "task_id": task,
+                    "unit": unit,
+                    "platform": record.get(b"platform", b"").decode() or None,
+                    "current": record.get(b"current", b"").decode() or None,
+                }
+        return SlotView(
+            slot_id=slot,
+            node_id=node,
+            index=index,
+            state=SlotState(flat[b"state"].decode()),
+            leased_at=_time(flat.get(b"granted")),
+            **shown,
+        )
+
+
+def node_options(request: StartRequest) -> dict[str, Any]:
+    """What a node must know of a request; see ``browser_node.scraping``. Nodes know nothing of tenants."""
+    wanted = {
+        "max_results", "respect_robots", "render", "phone_only", "location", "radius_km", "business_type",
+        "lead_objective", "timeout_s",
+    }  # fmt: skip
+    return request.model_dump(mode="json", include=wanted, exclude_none=True)
+
+
+def _task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
+    spec = orjson.loads(flat[b"spec"])
+    text = {k.decode(): v.decode() for k, v in flat.items() if k not in {b"spec", b"options"}}
+    started, ended = _time(flat.get(b"started")), _time(flat.get(b"ended"))
+    error = text.get("error")
+    return TaskStatus(
+        task_id=task,
+        status=TaskState(text["state"]),
+        progress={k[2:]: int(v) for k, v in text.items() if k.startswith("p:")},
+        total_results=int(text["found"]),
+        pages=int(text["pages"]),
+        units={k[2:]: int(v) for k, v in text.items() if k.startswith("n_") and int(v)},
+        queries=spec["queries"],
+        platforms=spec["platforms"],
+        current_query=text.get("current_query"),
+        current_platform=text.get("current_platform"),
+        created_at=_time(flat[b"created"]),
+        started_at=started,
+        completed_at=ended,
+        duration_seconds=((ended or datetime.now(UTC)) - started).total_seconds() if started else None,
+        error=f"{error}: {text.get('detail', '')}" if error else None,
+        attempt=int(text.get("attempt", 0)),
+        queue_position=position,
+    )
+
+
+def _node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> NodeView:
+    text = {k.decode(): v.decode() for k, v in flat.items()}
+    return NodeView(
+        node_id=node,
+        state=NodeState(text.get("state", NodeState.DOWN)),
+        generation=int(text.get("generation", 0)),
+        address=text.get("address", ""),
+        labels=[label for label in text.get("labels", "").split(",") if label],
+        version=text.get("version", ""),
+        browser=text.get("browser", ""),
+        sandbox=text.get("sandbox", ""),
+        slots=len(slots),
+        slots_free=sum(s.state == SlotState.FREE for s in slots),
+        registered_at=_time(flat.get(b"registered")),
+        last_heard_at=_time(str(int(heard)).encode()),
+        load=orjson.loads(text.get("load", "{}")),
+    )
+
+
+def _time(milliseconds: bytes | None) -> datetime | None:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
