@@ -1,0 +1,110 @@
+"""Why a page, or a whole unit, could not be had; and what Chrome's words for it mean.
+
+    FleetError
+    ├── VisitFailed     one page; ``code`` is stable and ends up as the unit's error when the page was its seed
+    ├── TabLost         the tab crashed or was closed; a new one may do better
+    ├── ChromeLost      the whole browser is gone
+    └── BadQuery        the query is nothing this source can start from
+
+Codes: ``dns``, ``refused_address``, ``unreachable``, ``tls``, ``timeout``, ``redirect_loop``, ``http_<status>``,
+``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``, ``tab_crashed``,
+``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fleet.errors import FleetError
+
+EGRESS_HEADER = "x-leadfleet-egress"
+"""Set by the egress proxy on answers that are its own and not the site's."""
+
+_RETRYABLE_STATUS = frozenset({408, 425, 429})
+
+# (what Chrome's error name begins with, code, does another try make sense)
+_CHROME_ERRORS = (
+    ("NAME_NOT_RESOLVED", "dns", False),
+    ("NAME_RESOLUTION_FAILED", "dns", True),
+    ("TOO_MANY_REDIRECTS", "redirect_loop", False),
+    ("TUNNEL_CONNECTION_FAILED", "refused_address", False),
+    ("TIMED_OUT", "timeout", True),
+    ("CONNECTION_TIMED_OUT", "timeout", True),
+    ("CERT_", "tls", False),
+    ("SSL_", "tls", False),
+    ("UNKNOWN_URL_SCHEME", "bad_scheme", False),
+    ("DISALLOWED_URL_SCHEME", "bad_scheme", False),
+    ("BLOCKED_BY_", "blocked", False),
+    ("UNSAFE_PORT", "blocked", False),
+    ("INVALID_", "unreachable", False),
+    ("ABORTED", "not_html", False),
+)
+_NET_ERROR = re.compile(r"net::ERR_([A-Z0-9_]+)")
+
+
+class VisitFailed(FleetError):
+    """A page could not be had: ``code`` for machines, ``detail`` for people, ``retryable`` for the runner."""
+
+    def __init__(self, code: str, detail: str, *, retryable: bool = False) -> None:
+        self.code, self.detail, self.retryable = code, detail, retryable
+        super().__init__(f"{code}: {detail}")
+
+
+class TabLost(FleetError):
+    """A tab crashed, hangs or was closed under us."""
+
+    def __init__(self, tab: str, found: str) -> None:
+        self.tab, self.found = tab, found
+        super().__init__(f"{tab} is lost: {found}")
+
+
+class ChromeLost(FleetError):
+    """The slot's Chrome is gone: a unit may go on elsewhere from its checkpoint."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"Chrome is gone: {found}")
+
+
+class BadQuery(FleetError):
+    """A query no visit can be made of."""
+
+    def __init__(self, query: str, wanted: str) -> None:
+        super().__init__(f"{query[:200]!r} is not {wanted}")
+
+
+def from_chrome(message: str, url: str) -> VisitFailed:
+    """The failure behind the message of a navigation that Chrome refused."""
+    if "Download is starting" in message:
+        return VisitFailed("not_html", f"{url} is a download, not a page")
+    match = _NET_ERROR.search(message)
+    if match is None:
+        first_line = message.partition("\n")[0][:200]
+        return VisitFailed("navigation", f"{url} could not be opened: {first_line}", retryable=True)
+    name = match[1]
+    for start, code, retryable in _CHROME_ERRORS:
+        if name.startswith(start):
+            return VisitFailed(code, f"{url} could not be opened: {name}", retryable=retryable)
+    return VisitFailed("unreachable", f"{url} could not be opened: {name}", retryable=True)
+
+
+def from_status(status: int, headers: Mapping[str, str], url: str) -> VisitFailed | None:
+    """The failure an HTTP answer stands for, None for one that is a page. Header names in lower case."""
+    said_by_proxy = headers.get(EGRESS_HEADER)
+    if said_by_proxy is not None:
+        return from_egress(status, said_by_proxy, url)
+    if status < 400:
+        return None
+    retryable = status >= 500 or status in _RETRYABLE_STATUS
+    return VisitFailed(f"http_{status}", f"{url} answered {status}", retryable=retryable)
+
+
+def from_egress(status: int, reason: str, url: str) -> VisitFailed:
+    """What the egress proxy said about ``url`` instead of connecting to it."""
+    reason = reason[:200]
+    if status in {400, 403}:
+        return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
+    if "dns" in reason.lower() or "resolve" in reason.lower():
+        return VisitFailed("dns", f"the host of {url} does not resolve: {reason}")
+    code = "timeout" if status == 504 else "unreachable"
+    return VisitFailed(code, f"{url} could not be reached: {reason}", retryable=True)
