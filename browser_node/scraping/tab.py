@@ -1,0 +1,299 @@
+"""One reused tab: opens a page, waits until it is there, reads it, and measures where phones stand.
+
+Everything a page answers is taken as hostile: each call has a deadline of its own, because a page that
+spins never answers, and each value is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from html import escape
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from playwright.async_api import BrowserContext, Dialog, Download, Frame, Page, Response
+from playwright.async_api import Error as PlaywrightError
+
+from browser_node.scraping import boxes, page_scripts
+from browser_node.scraping.boxes import Box, FrameOffset
+from browser_node.scraping.errors import ChromeLost, TabLost, VisitFailed, from_chrome, from_status
+from browser_node.scraping.sources.base import Link
+from browser_node.scraping.urls import canonical
+
+T = TypeVar("T")
+
+NAVIGATION = timedelta(seconds=15)
+"""Until a page has answered, and again until its document is there; then what there is gets read."""
+
+SETTLE = timedelta(milliseconds=1_500)
+"""How long data may keep a page busy after its document is there. Scripts fetch contact data in 0.3 to 0.8 s."""
+
+FRAME_SETTLE = timedelta(milliseconds=500)
+SLACK = timedelta(seconds=3)
+"""What a page may take past its own deadlines before its tab counts as hung."""
+
+MEASURE = timedelta(seconds=3)
+CLOSE = timedelta(seconds=3)
+MAX_CHARS = 5_000_000
+MAX_FRAME_CHARS = 500_000
+MAX_FRAME_DEPTH = 2
+MAX_SCRIPTED_REDIRECTS = 4
+
+_PAGE_TYPES = ("text/html", "application/xhtml", "text/plain")
+_FRAME_MARK = "data-leadfleet-frame"
+_DESTROYED = ("Execution context was destroyed", "Cannot find context", "frame was detached", "Frame was detached")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a page said: serialised DOM with its frames in place, where the visit ended, its links."""
+
+    url: str
+    title: str
+    html: str
+    links: Sequence[Link] = ()
+    banner: str | None = None
+    truncated: bool = False
+
+
+class Tab:
+    """A page of a slot's Chrome that is used again for visit after visit."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self.page = page
+        self.name = name
+        self._crashed = False
+        page.on("crash", self._on_crash)
+        page.on("dialog", _dismiss)
+        page.on("popup", _close_popup)
+        page.on("download", _refuse_download)
+
+    @classmethod
+    async def open(cls, context: BrowserContext, name: str) -> Tab:
+        """A new tab. ChromeLost when there is no browser to open it in."""
+        try:
+            page = await _within(NAVIGATION, context.new_page())
+            tab = cls(page, name)
+            await page.add_init_script(page_scripts.WATCH)
+        except (PlaywrightError, TimeoutError) as exc:
+            raise ChromeLost(_first_line(exc)) from exc
+        return tab
+
+    async def load(self, url: str) -> Snapshot:
+        """Open ``url`` and read it. VisitFailed, TabLost (open a new tab), ChromeLost."""
+        response = await self._navigate(url)
+        if response is not None:
+            self._check(response, url)
+        answer = await self._read_main()
+        final = canonical(answer["url"])
+        if final is None:
+            raise VisitFailed("bad_scheme", f"{url} led to {answer['url'][:100]}, which is no web page")
+        html = answer["html"]
+        if answer["frames"]:
+            html = await self._with_frames(self.page.main_frame, html, depth=1)
+        return Snapshot(
+            final, answer["title"], html, _links(answer["links"]), answer["banner"], answer["truncated"]
+        )
+
+    async def measure(self, wanted: list[dict[str, Any]]) -> list[Box]:
+        """The boxes of phones on the page that is open; scrolls the first into view. Empty when it does not answer."""
+        if not wanted:
+            return []
+        try:
+            return await _within(MEASURE, self._measure(wanted))
+        except (PlaywrightError, TimeoutError):
+            return []
+
+    async def close(self) -> None:
+        """Close the tab; a browser that does not answer is the node's to kill."""
+        try:
+            await _within(CLOSE, self.page.close())
+        except (PlaywrightError, TimeoutError):
+            return
+
+    async def _navigate(self, url: str) -> Response | None:
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise VisitFailed("bad_scheme", f"{url[:100]} is no web address")
+        try:
+            timeout_ms = NAVIGATION.total_seconds() * 1_000
+            return await _within(NAVIGATION + SLACK, self.page.goto(url, wait_until="commit", timeout=timeout_ms))
+        except TimeoutError as exc:
+            raise TabLost(self.name, "it does not react") from exc
+        except PlaywrightError as exc:
+            self._raise_if_lost(exc)
+            if "Timeout" in exc.message and "exceeded" in exc.message:
+                seconds = NAVIGATION.total_seconds()
+                raise VisitFailed("timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
+            raise from_chrome(exc.message, url) from exc
+
+    def _check(self, response: Response, url: str) -> None:
+        headers = response.headers
+        failure = from_status(response.status, headers, url)
+        if failure is not None:
+            raise failure
+        content_type = headers.get("content-type", "").lower()
+        if content_type and not content_type.startswith(_PAGE_TYPES):
+            raise VisitFailed("not_html", f"{url} is {content_type[:60]}, not a page")
+
+    async def _read_main(self) -> dict[str, Any]:
+        """The answer of ``snapshot.js``, after the redirects that the page's own scripts make."""
+        options = _options(SETTLE, MAX_CHARS, is_frame=False)
+        for _ in range(MAX_SCRIPTED_REDIRECTS):
+            try:
+                limit = NAVIGATION + 2 * SETTLE + SLACK
+                return _checked(await _within(limit, self.page.evaluate(page_scripts.SNAPSHOT, options)))
+            except TimeoutError as exc:
+                raise TabLost(self.name, "a page keeps it busy") from exc
+            except PlaywrightError as exc:
+                self._raise_if_lost(exc)
+                if not any(sign in exc.message for sign in _DESTROYED):
+                    raise VisitFailed("navigation", f"the page could not be read: {_first_line(exc)}") from exc
+        raise VisitFailed("redirect_loop", f"the page sent itself on {MAX_SCRIPTED_REDIRECTS} times")
+
+    async def _with_frames(self, parent: Frame, html: str, depth: int) -> str:
+        """``html`` with every marked iframe replaced by what it shows, whatever its origin."""
+        for frame in parent.child_frames:
+            try:
+                mark, inner = await _within(FRAME_SETTLE * 3, self._read_frame(frame, depth))
+            except (PlaywrightError, TimeoutError, VisitFailed):
+                continue  # a frame that does not answer costs its text only
+            if mark is not None:
+                html = _replace_frame(html, mark, f'<div data-frame-url="{escape(frame.url[:2_000])}">{inner}</div>')
+        return html
+
+    async def _read_frame(self, frame: Frame, depth: int) -> tuple[str | None, str]:
+        element = await frame.frame_element()
+        mark = await element.get_attribute(_FRAME_MARK)
+        if mark is None or not mark.isdecimal():
+            return None, ""
+        options = _options(FRAME_SETTLE, MAX_FRAME_CHARS, is_frame=depth >= MAX_FRAME_DEPTH)
+        answer = _checked(await frame.evaluate(page_scripts.FRAME_SNAPSHOT, options))
+        inner: str = answer["html"]
+        if answer["frames"]:
+            inner = await self._with_frames(frame, inner, depth + 1)
+        return mark, re.sub(r"</?(?:html|head|body)\b[^>]*>", "", inner)
+
+    async def _measure(self, wanted: list[dict[str, Any]]) -> list[Box]:
+        question = {"wanted": wanted, "scroll": True}
+        answer = await self.page.evaluate(page_scripts.BOXES, question)
+        found = boxes.read(answer)
+        for frame in self.page.main_frame.child_frames:
+            known = {box.key for box in found}
+            missing = [entry for entry in wanted if entry["id"] not in known]
+            if not missing:
+                break
+            found += await self._measure_frame(frame, missing)
+        return found
+
+    async def _measure_frame(self, frame: Frame, missing: list[dict[str, Any]]) -> list[Box]:
+        """Phones inside a frame of another origin, placed in the tab's viewport."""
+        answer = await frame.evaluate(page_scripts.BOXES, {"wanted": missing, "scroll": False})
+        if not isinstance(answer, dict) or not answer.get("boxes"):
+            return []
+        element = await frame.frame_element()
+        await element.scroll_into_view_if_needed(timeout=MEASURE.total_seconds() * 1_000 / 2)
+        place = await element.evaluate(
+            "e => { const b = e.getBoundingClientRect();"
+            " return [b.x + e.clientLeft, b.y + e.clientTop, innerWidth, innerHeight, scrollX, scrollY]; }"
+        )
+        x, y, width, height, scroll_x, scroll_y = (float(value) for value in place)
+        return boxes.read(answer, FrameOffset(x, y, (width, height), (scroll_x, scroll_y)))
+
+    def _raise_if_lost(self, exc: PlaywrightError) -> None:
+        browser = self.page.context.browser
+        if browser is not None and not browser.is_connected():
+            raise ChromeLost(_first_line(exc)) from exc
+        if self._crashed or "crashed" in exc.message:
+            raise TabLost(self.name, "its renderer crashed") from exc
+        if self.page.is_closed():
+            raise TabLost(self.name, "it was closed") from exc
+
+    def _on_crash(self, _: Page) -> None:
+        self._crashed = True
+
+
+async def _within(limit: timedelta, work: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.wait_for`` that does not wait for the cancelled call to give up: a hung page never does."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=limit.total_seconds())
+    except asyncio.CancelledError:
+        _abandon(task)
+        raise
+    if not done:
+        _abandon(task)
+        raise TimeoutError
+    return task.result()
+
+
+def _abandon(task: asyncio.Future[Any]) -> None:
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    task.cancel()
+
+
+def _options(settle: timedelta, max_chars: int, *, is_frame: bool) -> dict[str, Any]:
+    load = NAVIGATION if max_chars == MAX_CHARS else FRAME_SETTLE
+    return {
+        "loadMs": load.total_seconds() * 1_000,
+        "settleMs": settle.total_seconds() * 1_000,
+        "maxChars": max_chars,
+        "isFrame": is_frame,
+    }
+
+
+def _checked(answer: object) -> dict[str, Any]:
+    """An answer of ``snapshot.js`` with every field of the type it should have."""
+    if not isinstance(answer, dict):
+        raise VisitFailed("navigation", "the page answered nonsense")
+    texts = {name: answer[name] if isinstance(answer.get(name), str) else "" for name in ("url", "title", "html")}
+    banner, links, frames = answer.get("banner"), answer.get("links"), answer.get("frames")
+    return {
+        **texts,
+        "banner": banner[:60] if isinstance(banner, str) else None,
+        "links": links if isinstance(links, list) else [],
+        "frames": frames if isinstance(frames, int) else 0,
+        "truncated": answer.get("truncated") is True,
+    }
+
+
+def _links(raw: list[Any]) -> tuple[Link, ...]:
+    found: dict[str, Link] = {}
+    for entry in raw:
+        if isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry):
+            url = canonical(entry[0])
+            if url is not None and (url not in found or not found[url].text):
+                found[url] = Link(url, entry[1])
+    return tuple(found.values())
+
+
+def _replace_frame(html: str, mark: str, inner: str) -> str:
+    pattern = re.compile(rf'<iframe\b[^>]*\b{_FRAME_MARK}="{mark}"[^>]*>.*?</iframe>', re.IGNORECASE | re.DOTALL)
+    return pattern.sub(lambda _: inner, html, count=1)
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).partition("\n")[0][:200] or type(exc).__name__
+
+
+async def _dismiss(dialog: Dialog) -> None:
+    await _quietly(dialog.dismiss())
+
+
+async def _close_popup(page: Page) -> None:
+    await _quietly(page.close())
+
+
+async def _refuse_download(download: Download) -> None:
+    await _quietly(download.cancel())
+
+
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+    """For answers to events of a page that may be gone by now."""
+    try:
+        await work
+    except PlaywrightError:
+        return
