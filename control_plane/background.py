@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
-from fleet.connect import blocking_client
+from fleet.connect import Store, blocking_client
 from fleet.errors import StoreUnavailable
 from fleet.keys import Keys
 from fleet.model import REAPER_TICK
@@ -34,7 +33,7 @@ class Background:
 
     def __init__(
         self,
-        client: Redis,
+        client: Store,
         url: str,
         keys: Keys,
         scripts: Scripts,

@@ -7,13 +7,17 @@ report a partition. Commands and blocking reads therefore never share a client.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 import redis.asyncio
 import redis.asyncio.retry
 import redis.retry
 from redis.backoff import NoBackoff
+
+Store: TypeAlias = Any
+"""A ``redis.asyncio.Redis`` of ours. redis-py types every reply as a union over its decoding modes, and ours never
+decodes: annotated with its class, each of the replies would need a cast that checks nothing."""
 
 COMMAND_TIMEOUT = timedelta(seconds=2)
 CONNECT_TIMEOUT = timedelta(seconds=1)
@@ -25,7 +29,9 @@ BLOCKING_SLACK = timedelta(seconds=5)
 def command_client(url: str, *, name: str, max_connections: int = 64) -> redis.asyncio.Redis:
     """A client for commands that answer at once: 2 s timeout, no retries."""
     return redis.asyncio.Redis.from_url(
-        url, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), max_connections=max_connections,
+        url,
+        retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+        max_connections=max_connections,
         **_options(COMMAND_TIMEOUT, name),
     )
 
@@ -33,7 +39,10 @@ def command_client(url: str, *, name: str, max_connections: int = 64) -> redis.a
 def blocking_client(url: str, *, name: str, block: timedelta) -> redis.asyncio.Redis:
     """A client for reads that block up to ``block``; its owner reconnects in a loop of its own."""
     return redis.asyncio.Redis.from_url(
-        url, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), single_connection_client=False, max_connections=4,
+        url,
+        retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+        single_connection_client=False,
+        max_connections=4,
         **_options(block + BLOCKING_SLACK, name),
     )
 

@@ -1,11 +1,11 @@
 """Every error of the fleet.
 
-    FleetError
-    ├── BadMessage         a stream entry that does not parse
-    ├── BadName            a fleet, node, tenant or label name that cannot be part of a key
-    ├── StoreUnavailable   Valkey did not answer, or refused for now
-    ├── SchemaMismatch     the store was written by another, incompatible version
-    └── LeaseLost          somebody else holds the slot now
+FleetError
+├── BadMessage         a stream entry that does not parse
+├── BadName            a fleet, node, tenant or label name that cannot be part of a key
+├── StoreUnavailable   Valkey did not answer, or refused for now
+├── SchemaMismatch     the store was written by another, incompatible version
+└── LeaseLost          somebody else holds the slot now
 """
 
 from __future__ import annotations

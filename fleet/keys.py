@@ -52,11 +52,11 @@ class Keys:
         return f"{self.root}:counters"
 
     def replicas(self) -> str:
-        """zset replica → last seen (ms) · trimmed by the reaper · replicas · replicas: who shares the reading."""
+        """zset replica → last seen (ms) · trimmed each second · replicas · replicas: who shares the reading."""
         return f"{self.root}:replicas"
 
     def wake(self, replica: str) -> str:
-        """stream, MAXLEN 1, TTL 1 h · the replica itself · itself: ends a blocking read to change its streams."""
+        """stream, MAXLEN 1, TTL 1 h · the replica · itself: ends a blocking read to change its streams."""
         return f"{self.root}:wake:{replica}"
 
     # Nodes and slots.
@@ -74,7 +74,7 @@ class Keys:
         return f"{self.root}:nodes"
 
     def known(self) -> str:
-        """zset node → last heard (ms) · reaper removes after a day of silence · scripts · API: whose ``out`` is read."""
+        """zset node → last heard (ms) · reaper removes after a silent day · scripts · API: whose ``out`` is read."""
         return f"{self.root}:known"
 
     def node(self, node: str) -> str:
@@ -218,17 +218,37 @@ class Keys:
     def node_acl(self, node: str) -> list[str]:
         """ACL rules of the node's Valkey user: what it reads, what it writes, the few commands it needs."""
         return [
-            "resetkeys", "resetchannels", "-@all",
-            f"%R~{self.commands(node)}", f"%W~{self.out(node)}", f"%W~{self.node_prefix(node)}frames:*",
-            "+xread", "+xadd", "+expire", "+ping", "+hello", "+auth", "+time", "+client|setname", "+client|setinfo",
+            "resetkeys",
+            "resetchannels",
+            "-@all",
+            f"%R~{self.commands(node)}",
+            f"%W~{self.out(node)}",
+            f"%W~{self.node_prefix(node)}frames:*",
+            "+xread",
+            "+xadd",
+            "+expire",
+            "+ping",
+            "+hello",
+            "+auth",
+            "+time",
+            "+client|setname",
+            "+client|setinfo",
         ]
 
 
 def join_acl(keys: Keys) -> list[str]:
     """ACL rules of the ``join`` user."""
     return [
-        "resetkeys", "resetchannels", "-@all", f"%W~{keys.join()}",
-        "+xadd", "+ping", "+hello", "+auth", "+client|setname", "+client|setinfo",
+        "resetkeys",
+        "resetchannels",
+        "-@all",
+        f"%W~{keys.join()}",
+        "+xadd",
+        "+ping",
+        "+hello",
+        "+auth",
+        "+client|setname",
+        "+client|setinfo",
     ]
 
 

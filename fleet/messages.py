@@ -14,7 +14,6 @@ be hostile. Pictures travel as bytes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import typing
@@ -26,6 +25,9 @@ from fleet.errors import BadMessage
 
 Json = Any
 Fields = dict[bytes, bytes]
+
+_MEMBERS: dict[str, tuple[tuple[str, str], ...]] = {}
+"""(name, codec) of the members of a kind: resolving type hints costs more than a message does."""
 
 MAX_FIELD = 4_000_000
 """Longest field in bytes that is parsed; a batch is a few hundred KB at most."""
@@ -271,13 +273,19 @@ def parse(fields: Fields, known: tuple[type[Message], ...]) -> Message:
     """The message in a stream entry, one of ``known`` by its kind. BadMessage when it is none of them."""
     kind = fields.get(b"k", b"")[:40].decode("utf-8", "replace")
     for cls in known:
-        if cls.KIND == kind:
+        if kind == cls.KIND:
             return cls.from_fields(fields)
     raise BadMessage(kind, "k", "a kind this version does not know")
 
 
-@functools.cache
 def _members(cls: type[Message]) -> tuple[tuple[str, str], ...]:
+    known = _MEMBERS.get(cls.KIND)
+    if known is None:
+        known = _MEMBERS[cls.KIND] = _inspect(cls)
+    return known
+
+
+def _inspect(cls: type[Message]) -> tuple[tuple[str, str], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((f.name, _codec(hints[f.name])) for f in dataclasses.fields(cls))
 

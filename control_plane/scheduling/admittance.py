@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import structlog
-from redis.asyncio import Redis
 
 from control_plane.scheduling.scripts import Scripts
 from fleet import ids
+from fleet.connect import Store
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Fields, Join
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 class Admittance:
     """Handles the entries of the join stream. Idempotent: all replicas may handle the same entry."""
 
-    def __init__(self, client: Redis, keys: Keys, scripts: Scripts) -> None:
+    def __init__(self, client: Store, keys: Keys, scripts: Scripts) -> None:
         self._client, self._keys, self._scripts = client, keys, scripts
 
     async def cursor(self) -> str:

@@ -15,12 +15,12 @@ from typing import Any
 import orjson
 import structlog
 from pydantic import ValidationError
-from redis.asyncio import Redis
 
 from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Result, Scripts
 from fleet import ids, messages
+from fleet.connect import Store
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Batch, Fields, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
@@ -58,9 +58,7 @@ class UnitFacts:
 class Ingest:
     """Reads the join stream and the streams of this replica's share of the nodes."""
 
-    def __init__(
-        self, client: Redis, blocking: Redis, keys: Keys, scripts: Scripts, presence: Presence
-    ) -> None:
+    def __init__(self, client: Store, blocking: Store, keys: Keys, scripts: Scripts, presence: Presence) -> None:
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
         self._presence = presence
         self._admittance = Admittance(client, keys, scripts)
@@ -210,8 +208,8 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
 def task_identifiers(lead: Lead) -> list[str]:
     """What makes two observations of one task the same lead before the leads table decides for good.
 
-    A phone does. A domain only for a lead without a phone: branches share a domain. ``?`` marks what a lead with a phone
-    may adopt (see ``ingest.lua``).
+    A phone does. A domain only for a lead without a phone: branches share a domain. ``?`` marks what a lead with
+    a phone may adopt (see ``ingest.lua``).
     """
     found = [(kind, value.replace("\n", " ")) for kind, value in identifiers(lead)]
     phones = [f"{kind}:{value}" for kind, value in found if kind == "phone"]
@@ -235,11 +233,7 @@ def _checked_registration(message: Register) -> Register:
     indexes = [slot.get("index") for slot in message.slots if isinstance(slot, dict)]
     well_formed = all(isinstance(i, int) and 0 <= i < MAX_SLOTS for i in indexes)
     ports = [slot.get("port") for slot in message.slots if isinstance(slot, dict)]
-    if (
-        len(set(indexes)) != len(message.slots)
-        or not well_formed
-        or not all(isinstance(p, int) for p in ports)
-    ):
+    if len(set(indexes)) != len(message.slots) or not well_formed or not all(isinstance(p, int) for p in ports):
         raise BadMessage("register", "slots", message.slots)
     for label in message.labels:
         ids.name("label", str(label))

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
 import structlog
-from redis.asyncio import Redis
 
+from fleet.connect import Store
 from fleet.errors import SchemaMismatch
 from fleet.keys import Keys
 
@@ -26,17 +26,13 @@ log = structlog.get_logger(__name__)
 
 def owner(node: str, replicas: Iterable[str]) -> str:
     """The replica that reads a node (rendezvous hashing): when one comes or goes, only its nodes move."""
-    return max(
-        replicas, key=lambda replica: hashlib.blake2b(f"{replica}|{node}".encode(), digest_size=8).digest()
-    )
+    return max(replicas, key=lambda replica: hashlib.blake2b(f"{replica}|{node}".encode(), digest_size=8).digest())
 
 
 class Presence:
     """Announces this replica and knows the others. ``prepare`` runs again whenever the store has lost its data."""
 
-    def __init__(
-        self, client: Redis, keys: Keys, replica: str, prepare: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, client: Store, keys: Keys, replica: str, prepare: Callable[[], Awaitable[None]]) -> None:
         self._client, self._keys, self.replica = client, keys, replica
         self._prepare = prepare
         self._epoch = b""
@@ -48,9 +44,7 @@ class Presence:
         now = seconds * 1000 + micros // 1000
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.zadd(self._keys.replicas(), {self.replica: now})
-            pipe.zremrangebyscore(
-                self._keys.replicas(), "-inf", now - REPLICA_TTL / timedelta(milliseconds=1)
-            )
+            pipe.zremrangebyscore(self._keys.replicas(), "-inf", now - REPLICA_TTL / timedelta(milliseconds=1))
             pipe.zrange(self._keys.replicas(), 0, -1)
             *_, names = await pipe.execute()
         self.replicas = frozenset(name.decode() for name in names)

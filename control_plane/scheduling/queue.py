@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from control_plane.errors import Conflict, Invalid, NotFound, TooMany
@@ -26,6 +25,7 @@ from control_plane.models import (
 )
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
 from fleet import ids
+from fleet.connect import Store
 from fleet.errors import StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Watch
@@ -44,7 +44,7 @@ class TaskQueue:
     """The scheduling service. All methods raise ``Problem`` subclasses, and StoreUnavailable when Valkey does not
     answer. What belongs to another tenant is NotFound."""
 
-    def __init__(self, client: Redis, keys: Keys, scripts: Scripts) -> None:
+    def __init__(self, client: Store, keys: Keys, scripts: Scripts) -> None:
         self._client, self._keys, self._scripts = client, keys, scripts
 
     # Tasks.
@@ -73,9 +73,7 @@ class TaskQueue:
         state, position = await self._place(tenant, answer.task)
         return Started(
             task_id=answer.task,
-            message="Task was started before under this Idempotency-Key"
-            if answer.replayed
-            else "Task started",
+            message="Task was started before under this Idempotency-Key" if answer.replayed else "Task started",
             state=state,
             queue_position=position,
             usage=Usage(used=answer.used, limit=answer.limit, remaining=max(0, answer.limit - answer.used)),
@@ -94,9 +92,7 @@ class TaskQueue:
             found = await self._newest(tenant, offset, limit)
             return TaskPage(tasks=found, total=total, limit=limit, offset=offset)
         matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
-        return TaskPage(
-            tasks=matching[offset : offset + limit], total=len(matching), limit=limit, offset=offset
-        )
+        return TaskPage(tasks=matching[offset : offset + limit], total=len(matching), limit=limit, offset=offset)
 
     async def stop(self, tenant: str, task: str) -> TaskStatus:
         return await self._control(tenant, task, self._scripts.stop, wanted=TaskState.STOPPED)
@@ -136,9 +132,7 @@ class TaskQueue:
             return None
         for index in range(int(flat[b"units"])):
             unit = ids.unit_id(task, index)
-            state, slot = await self._ask(
-                "read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot")
-            )
+            state, slot = await self._ask("read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot"))
             if state == b"running" and slot:
                 node, number = ids.split_slot_id(slot.decode())
                 return Stage(node=node, index=number, unit=unit)
@@ -163,16 +157,12 @@ class TaskQueue:
             await self._capture(ids.unit_id(task, index), best_quality, best_fps)
 
     async def _capture(self, unit: str, quality: int, fps: int) -> None:
-        state, slot = await self._ask(
-            "read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot")
-        )
+        state, slot = await self._ask("read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot"))
         if state != b"running" or not slot:
             return
         node, index = ids.split_slot_id(slot.decode())
         boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
-        command = Watch(
-            boot=(boot or b"").decode(), slot=index, seconds=WATCH_SECONDS, quality=quality, fps=fps
-        )
+        command = Watch(boot=(boot or b"").decode(), slot=index, seconds=WATCH_SECONDS, quality=quality, fps=fps)
         await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
 
     # The fleet.
@@ -189,13 +179,12 @@ class TaskQueue:
         return views
 
     async def slots(self, tenant: str | None) -> list[SlotView]:
-        views = []
+        views: list[SlotView | None] = []
         for raw in await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1)):
             node = raw.decode()
             indexes = await self._ask("read a node", self._client.hget(self._keys.node(node), "slots"))
-            for index in (indexes or b"").decode().split(","):
-                if index:
-                    views.append(await self._slot(node, int(index), tenant))
+            listed = (indexes or b"").decode().split(",")
+            views += [await self._slot(node, int(index), tenant) for index in listed if index]
         return [view for view in views if view is not None]
 
     async def drain(self, node: str) -> NodeView:
@@ -208,9 +197,7 @@ class TaskQueue:
         """Units and slots by state, totals since the store was made, and means; see ``telemetry``."""
         counters = {
             k.decode(): v
-            for k, v in (
-                await self._ask("read counters", self._client.hgetall(self._keys.counters()))
-            ).items()
+            for k, v in (await self._ask("read counters", self._client.hgetall(self._keys.counters()))).items()
         }
         number = {k: int(v) for k, v in counters.items()}
         slots = await self.slots(None)
@@ -256,9 +243,7 @@ class TaskQueue:
 
     async def _refusal(self, refused: Refused) -> Exception:
         if refused.reason == "mismatch":
-            return Invalid(
-                "this Idempotency-Key was used before with another body: use a new key for a new request"
-            )
+            return Invalid("this Idempotency-Key was used before with another body: use a new key for a new request")
         if refused.reason == "quota":
             return TooMany(
                 f"the daily quota of {refused.limit} units leaves {refused.limit - refused.used}: "

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError
 
 from fleet import model
+from fleet.connect import Store
 from fleet.errors import StoreUnavailable
 from fleet.keys import Keys, lua_keys
 from fleet.messages import Batch, Goodbye, Heartbeat, Register, SlotChange, UnitEnd
@@ -114,7 +114,7 @@ class Reaped:
 class Scripts:
     """All state changes of a fleet."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, limits: Limits) -> None:
+    def __init__(self, client: Store, keys: Keys, limits: Limits) -> None:
         self._client, self._keys = client, keys
         self._limits = json.dumps(dataclasses.asdict(limits))
         self._sources = {name: _source(name) for name in _names()}
@@ -189,9 +189,7 @@ class Scripts:
 
     async def slot_change(self, node: str, entry: str, message: SlotChange) -> str:
         chrome = "ok" if message.state == model.SlotState.FREE else "broken"
-        return _text(
-            await self._call("slot_change", node, entry, message.boot, message.slot, chrome, message.port)
-        )
+        return _text(await self._call("slot_change", node, entry, message.boot, message.slot, chrome, message.port))
 
     async def goodbye(self, node: str, entry: str, message: Goodbye) -> str:
         return _text(await self._call("goodbye", node, entry, message.boot, message.reason))
@@ -221,11 +219,7 @@ class Scripts:
 
 def _names() -> list[str]:
     folder = importlib.resources.files(__package__) / "lua"
-    return [
-        f.name.removesuffix(".lua")
-        for f in folder.iterdir()
-        if f.name.endswith(".lua") and f.name != "common.lua"
-    ]
+    return [f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua") and f.name != "common.lua"]
 
 
 def _source(script: str) -> str:

@@ -101,7 +101,8 @@ async def test_the_same_idempotency_key_is_the_same_task(world: World) -> None:
     again = await world.submit(idempotency="k", body="b", task=ids.new_task_id())
     other = await world.submit(idempotency="k", body="c", task=ids.new_task_id())
 
-    assert isinstance(first, Submitted) and isinstance(again, Submitted)
+    assert isinstance(first, Submitted)
+    assert isinstance(again, Submitted)
     assert (again.task, again.replayed, first.replayed) == (first.task, True, False)
     assert other == Refused("mismatch")
     assert await world.client.zcard(world.keys.tenant_tasks("acme")) == 1

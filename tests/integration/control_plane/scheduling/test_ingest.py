@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -24,7 +25,7 @@ async def world(valkey: Redis) -> World:
 async def test_a_batch_becomes_results_progress_and_checkpoint_at_once(world: World) -> None:
     task = await world.task()
     run = await world.run("n1")
-    assert await world.batch("n1", run, leads=["a", "b"], set={"v:1": "", "f:2": "x"}, log="hello") == ("ok", 2)
+    assert await world.batch("n1", run, leads=["a", "b"], changes={"v:1": "", "f:2": "x"}, log="hello") == ("ok", 2)
     assert await world.batch("n1", run, unset=["f:2"]) == ("ok", 0)
 
     results = [data for _, data in await world.events(task, "result")]
@@ -50,7 +51,7 @@ async def test_replicas_that_race_apply_an_entry_once(world: World) -> None:
         return verdicts
 
     told = await asyncio.gather(replica(), replica(), replica())
-    assert sorted(sum(told, [])) == ["applied"] * 40 + ["ok"] * 20
+    assert sorted(itertools.chain(*told)) == ["applied"] * 40 + ["ok"] * 20
     names = [data["display_name"] for _, data in await world.events(task, "result")]
     assert names == [f"lead{n}" for n in range(1, 21)]
 
@@ -83,7 +84,7 @@ async def test_what_is_not_under_the_lease_is_refused_and_counted(world: World, 
 async def test_the_end_of_a_unit_frees_the_slot_and_ends_the_task(world: World) -> None:
     task = await world.task()
     run = await world.run("n1")
-    await world.batch("n1", run, leads=["a"], set={"k": "v"})
+    await world.batch("n1", run, leads=["a"], changes={"k": "v"})
     assert await world.end("n1", run) == "ok"
 
     assert (await world.state(task), await world.units(task)) == ("completed", ["completed"])
@@ -99,7 +100,7 @@ async def test_a_failed_attempt_is_repeated_from_the_checkpoint_and_then_a_dead_
     for attempt in (1, 2, 3):
         run = await world.run("n1")
         assert (run.attempt, run.checkpoint) == (attempt, {f"page{n}": "done" for n in range(1, attempt)})
-        await world.batch("n1", run, set={f"page{attempt}": "done"})
+        await world.batch("n1", run, changes={f"page{attempt}": "done"})
         await world.end("n1", run, "failed", error="timeout", detail="no answer")
         if attempt < 3:
             assert await world.units(task) == ["retrying"]
@@ -161,4 +162,3 @@ async def test_an_entry_that_is_no_message_moves_the_cursor_and_is_counted(world
     entry = await world.entry()
     assert [await world.scripts.skip("n1", entry), await world.scripts.skip("n1", entry)] == ["ok", "applied"]
     assert await world.counter("malformed_entries") == 1
-

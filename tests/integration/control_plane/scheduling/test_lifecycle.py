@@ -42,7 +42,7 @@ async def test_another_tenants_task_is_unknown(world: World, call: str) -> None:
 async def test_pause_frees_the_slots_and_resume_goes_on_from_the_checkpoint(world: World) -> None:
     task = await world.task(units=3)
     first, second = await world.runs("n1")
-    await world.batch("n1", first, set={"v": "1"})
+    await world.batch("n1", first, changes={"v": "1"})
     assert await world.scripts.pause("acme", task) == Control("ok", "paused")
     assert len(await world.commands("n1", Pause)) == 2
     await world.end("n1", first, "paused")
@@ -79,10 +79,13 @@ async def test_a_node_that_restarts_gives_its_work_back_as_a_delivery(world: Wor
     assert (unit["state"], unit["deliveries"]) == ("running", "1")
     assert "attempts" not in unit
     after = await world.run("n1")
-    assert after.fence > before.fence and after.boot == "second"
+    assert after.fence > before.fence
+    assert after.boot == "second"
     superseded, accepted = (await world.commands("n1"))[:2]
-    assert isinstance(superseded, Superseded) and (superseded.boot, superseded.by) == ("boot", "second")
-    assert isinstance(accepted, Accepted) and accepted.generation == 2
+    assert isinstance(superseded, Superseded)
+    assert (superseded.boot, superseded.by) == ("boot", "second")
+    assert isinstance(accepted, Accepted)
+    assert accepted.generation == 2
     assert await world.batch("n1", before, leads=["late"]) == ("stale", 0)
 
 
@@ -122,7 +125,7 @@ async def test_a_heartbeat_that_names_a_lost_lease_is_told_so(world: World) -> N
 async def test_a_silent_node_is_reaped_and_its_work_runs_elsewhere(world: World) -> None:
     task = await world.task()
     run = await world.run("n1")
-    await world.batch("n1", run, set={"v": "1"}, leads=["a"])
+    await world.batch("n1", run, changes={"v": "1"}, leads=["a"])
     await world.node("n2")
     await world.age("n1", 19_000)
     assert (await world.scripts.reap()).nodes == 0
@@ -177,7 +180,8 @@ async def test_a_draining_node_gets_nothing_new_and_leaves_at_no_cost(world: Wor
 
     unit = await world.unit(first)
     assert (unit["state"], unit["slot"]) == ("running", "n2/1")
-    assert "deliveries" not in unit and "attempts" not in unit
+    assert "deliveries" not in unit
+    assert "attempts" not in unit
     assert await world.scripts.drain("n1") == "down"
     assert await world.scripts.drain("nobody") == "unknown"
 
