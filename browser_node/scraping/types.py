@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from browser_node.scraping.politeness import HostPoliteness
     from browser_node.scraping.robots import RobotsCache
-    from leads.listing import ListingItem
 
 
 class UnitOut(Protocol):
@@ -60,16 +59,10 @@ class Stage(Protocol):
 
 
 class Extractor(Protocol):
-    """Page text to values, off the event loop. Never raises for what a page contains: see ``ExtractorFailed``."""
+    """Page text to values, off the event loop. Raises ``errors.VisitFailed`` when a page is too much for it."""
 
     async def extract(self, html: str, url: str) -> list[Lead]:
         """The businesses the page at ``url`` tells about."""
-
-    async def listing(self, html: str, url: str) -> list[ListingItem]:
-        """The repeated items of a directory's page."""
-
-    async def next_page(self, html: str, url: str) -> str | None:
-        """The address of a listing's next page."""
 
 
 @dataclass(slots=True)
@@ -89,7 +82,7 @@ class Services:
     """What units share. Made once per node; ``dataclasses.replace`` gives a unit its own ``proxy_url``.
 
     ``proxy_url`` is the egress proxy with credentials, empty for none; every request of ``http`` is made
-    through it. ``render`` waits and politeness defaults are in their own modules.
+    through it.
     """
 
     extractor: Extractor

@@ -14,24 +14,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from browser_node.scraping.options import UnitOptions
 from leads.model import Lead
-
-if TYPE_CHECKING:
-    from leads.listing import ListingItem
 
 
 class Reads(StrEnum):
     """What the runner gets out of a page before it asks the source.
 
-    ``leads``: its businesses; ``listing``: its repeated items and next page; ``sitemap``: the addresses of an XML
-    sitemap, which is fetched without a browser and does not count as a page.
+    ``leads``: its businesses; ``sitemap``: the addresses in an XML sitemap, which is fetched without a browser and
+    does not count as a page.
     """
 
     LEADS = "leads"
-    LISTING = "listing"
     SITEMAP = "sitemap"
 
 
@@ -81,8 +77,6 @@ class PageView:
     title: str = ""
     links: Sequence[Link] = ()
     leads: Sequence[Lead] = ()
-    items: Sequence[ListingItem] = ()
-    next_page: str | None = None
     sitemaps: Sequence[str] = ()
 
 
