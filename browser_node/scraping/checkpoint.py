@@ -1,8 +1,8 @@
 """The frontier of a unit as a map of text to text that changes by small deltas.
 
-Keys: ``v:<digest>`` a page that is done, ``f:<digest>`` a page to visit (its ``Visit`` and its place in line), ``s:<name>``
-what the source remembers, ``n:<name>`` counts. A page being visited is still in the frontier, so a unit that dies
-fetches again only what its tabs had open.
+Keys: ``v:<digest>`` a page that is done, ``f:<digest>`` a page to visit (its place in line and its ``Visit``),
+``s:<name>`` what the source remembers, ``n:<name>`` counts. A page being visited is still in the frontier, so a
+unit that dies fetches again only what its tabs had open.
 """
 
 from __future__ import annotations

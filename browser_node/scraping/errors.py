@@ -104,7 +104,7 @@ def from_egress(status: int, reason: str, url: str) -> VisitFailed:
     reason = reason[:200]
     if status in {400, 403}:
         return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
-    if "dns" in reason.lower() or "resolve" in reason.lower():
+    if "unknown name" in reason:
         return VisitFailed("dns", f"the host of {url} does not resolve: {reason}")
     code = "timeout" if status == 504 else "unreachable"
     return VisitFailed(code, f"{url} could not be reached: {reason}", retryable=True)

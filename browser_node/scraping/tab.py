@@ -95,9 +95,7 @@ class Tab:
         html = answer["html"]
         if answer["frames"]:
             html = await self._with_frames(self.page.main_frame, html, depth=1)
-        return Snapshot(
-            final, answer["title"], html, _links(answer["links"]), answer["banner"], answer["truncated"]
-        )
+        return Snapshot(final, answer["title"], html, _links(answer["links"]), answer["banner"], answer["truncated"])
 
     async def measure(self, wanted: list[dict[str, Any]]) -> list[Box]:
         """The boxes of phones on the page that is open; scrolls the first into view. Empty when it does not answer."""

@@ -116,6 +116,6 @@ class Source(ABC):
     def after(self, page: PageView, state: Mapping[str, str]) -> Step:
         """What a visited page gives. ``state`` is all that earlier steps remembered."""
 
-    def failed(self, visit: Visit, state: Mapping[str, str]) -> Step:  # noqa: ARG002 - for those who override
+    def failed(self, visit: Visit, state: Mapping[str, str]) -> Step:
         """What is left to tell when a page could not be had after all retries."""
         return Step()

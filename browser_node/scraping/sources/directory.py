@@ -21,11 +21,13 @@ from leads.model import Lead
 MIN_ITEMS = 3
 
 _NEXT = re.compile(
-    r"^\W*(?:next|more results|older|weiter|nächste|vor\b|suivant|siguiente|próxim|successiv|avanti|volgende|næste|neste"
-    r"|nästa|seuraava|następn|další|seguinte|след|次|下一|다음)|^(?:›|»|>|>>|→)$",
+    r"^\W*(?:next|more results|older|weiter|nächste|vor\b|suivant|siguiente|próxim|successiv|avanti|volgende|næste"
+    r"|neste|nästa|seuraava|następn|další|seguinte|след|次|下一|다음)|^(?:›|»|>|>>|→)$",
     re.IGNORECASE,
 )
-_PAGE_NUMBER = re.compile(r"(?:[?&](?:page|p|pg|seite|pagina|paged|start|offset)=|/(?:page|seite|pagina)[/-]?)(\d{1,5})", re.I)
+_PAGE_NUMBER = re.compile(
+    r"(?:[?&](?:page|p|pg|seite|pagina|paged|start|offset)=|/(?:page|seite|pagina)[/-]?)(\d{1,5})", re.IGNORECASE
+)
 _SIDE_FAMILY = re.compile(
     r"categor|kategor|/tags?/|/page|/seite|/login|/user|/author|/city|/cities|/region|/rubri|/branche|/blog|/news|/stadt|/ort/",
     re.IGNORECASE,
@@ -67,7 +69,9 @@ class Directory(Source):
             return Step(following, told, note=f"No repeated links on {page.url}: read as it is")
         items = [link for link in own if _family_of(link.url) == family]
         visits = [
-            Visit(link.url, kind="detail", depth=page.visit.depth, priority=_DETAIL, label="detail page", data=link.text)
+            Visit(
+                link.url, kind="detail", depth=page.visit.depth, priority=_DETAIL, label="detail page", data=link.text
+            )
             for link in items
         ]
         note = f"Found {len({link.url for link in items})} businesses listed on {page.url}"

@@ -61,9 +61,7 @@ class Website(Source):
                 continue
             kind = kind_of(link.url, link.text)
             if kind is not None:
-                visits.append(
-                    Visit(link.url, depth=depth, priority=kind.priority + 5 * (depth - 1), label=kind.label)
-                )
+                visits.append(Visit(link.url, depth=depth, priority=kind.priority + 5 * (depth - 1), label=kind.label))
         return visits
 
     def _sitemaps(self, page: PageView) -> list[Visit]:

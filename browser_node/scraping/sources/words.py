@@ -25,38 +25,45 @@ PAGE_KINDS = (
     _kind(
         "contact page",
         10,
-        r"conta[ck]t|kontak|contatt|contato|get in touch|reach us|yhteystie|ota yhteyt|kapcsolat|επικοινων|iletişim|iletisim"
-        r"|контакт|связаться|зв.яз|お問い合わせ|联系|聯絡|문의|liên hệ|nous joindre|nous écrire|hafðu samband|neem contact|escr[ií]benos"
-        r"|schreiben sie uns|so erreichen sie|hafa samband|samband",
+        r"conta[ck]t|kontak|contatt|contato|get in touch|reach us|yhteystie|ota yhteyt|kapcsolat"
+        r"|επικοινων|iletişim|iletisim|контакт|связаться|зв.яз|お問い合わせ|联系|聯絡|문의|liên hệ|nous joindre"
+        r"|nous écrire|hafðu samband|neem contact|escr[ií]benos|schreiben sie uns|so erreichen sie"
+        r"|hafa samband|samband",
     ),
     _kind(
         "imprint",
         20,
-        r"impressum|imprint|legal[-_ ]?notice|mentions?[-_ ]l[eé]gales|aviso[-_ ]legal|note[-_ ]legali|colofon|colophon|impresum"
-        r"|anbieterkennzeichnung|informations? l[eé]gales|dati societari|offenlegung|aviz legal|yritystiedot|legal\b",
+        r"impressum|imprint|legal[-_ ]?notice|mentions?[-_ ]l[eé]gales|aviso[-_ ]legal|note[-_ ]legali"
+        r"|colofon|colophon|impresum|anbieterkennzeichnung|informations? l[eé]gales|dati societari"
+        r"|offenlegung|aviz legal|yritystiedot|legal\b",
     ),
     _kind(
         "locations page",
         30,
-        r"locations?\b|branch(?:es)?\b|offices?\b|stores?\b|shops\b|find[-_ ]us|where[-_ ](?:to[-_ ]find|we[-_ ]are)|standorte?"
-        r"|filiale|niederlassung|anfahrt|nos (?:agences|magasins|boutiques|adresses)|agences\b|adresses\b|sucursal|tiendas|nuestras sedes"
-        r"|sedi\b|dove siamo|dove trovarci|vestiging|locaties|filialer|butikker|butiker|oddzia[lł]y|pobo[cč]ky|lojas|directions?\b|how-to-find",
+        r"locations?\b|branch(?:es)?\b|offices?\b|stores?\b|shops\b|find[-_ ]us"
+        r"|where[-_ ](?:to[-_ ]find|we[-_ ]are)|standorte?|filiale|niederlassung|anfahrt"
+        r"|nos (?:agences|magasins|boutiques|adresses)|agences\b|adresses\b|sucursal|tiendas"
+        r"|nuestras sedes|sedi\b|dove siamo|dove trovarci|vestiging|locaties|filialer|butikker|butiker"
+        r"|oddzia[lł]y|pobo[cč]ky|lojas|directions?\b|how-to-find",
     ),
     _kind(
         "about page",
         40,
-        r"about|über[-_ ]uns|ueber[-_ ]uns|wir über uns|unternehmen|qui[-_ ]sommes|[aà][-_ ]propos|sobre|qui[eé]nes|acerca|chi[-_ ]siamo"
-        r"|over[-_ ]ons|om[-_ ]oss|om[-_ ]os|o[-_ ]nas|meistä|tietoa|rólunk|hakkımızda|quem somos|empresa|azienda|company|о нас|о компании"
-        r"|会社概要|关于|despre|σχετικά",
+        r"about|über[-_ ]uns|ueber[-_ ]uns|wir über uns|unternehmen|qui[-_ ]sommes|[aà][-_ ]propos"
+        r"|sobre|qui[eé]nes|acerca|chi[-_ ]siamo|over[-_ ]ons|om[-_ ]oss|om[-_ ]os|o[-_ ]nas|meistä"
+        r"|tietoa|rólunk|hakkımızda|quem somos|empresa|azienda|company|о нас|о компании|会社概要|关于|despre"
+        r"|σχετικά",
     ),
-    _kind("team page", 50, r"team|staff\b|people\b|équipe|equipe|equipo|mitarbeiter|ansprechpartner|medewerkers|people"),
+    _kind(
+        "team page", 50, r"team|staff\b|people\b|équipe|equipe|equipo|mitarbeiter|ansprechpartner|medewerkers|people"
+    ),
     _kind("service page", 60, r"customer service|kundenservice|service client|support\b|help\b|hilfe|aide\b|ayuda"),
 )
 
 # Pages that carry such words and never a business's contact.
 _NEVER = re.compile(
-    r"/(?:login|signin|register|cart|checkout|basket|wp-(?:admin|login)|account|calendar|tag|search|feed)(?:/|\.|\Z)"
-    r"|privacy|datenschutz|cookie|\bterms|\bagb\b",
+    r"/(?:login|signin|register|cart|checkout|basket|wp-(?:admin|login)|account|calendar|tag"
+    r"|search|feed)(?:/|\.|\Z)|privacy|datenschutz|cookie|\bterms|\bagb\b",
     re.IGNORECASE,
 )
 

@@ -1,0 +1,368 @@
+"""Runs one unit: hands the frontier's pages to a few tabs, lets the source decide, and says what came of it.
+
+What a page gave and the checkpoint change that says it is done leave in one ``put``. A unit that dies
+anywhere is therefore resumed without losing a lead and without telling one twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import BrowserContext
+
+from browser_node.scraping import boxes, sitemap
+from browser_node.scraping.boxes import Box
+from browser_node.scraping.checkpoint import Checkpoint
+from browser_node.scraping.errors import BadQuery, ChromeLost, TabLost, VisitFailed
+from browser_node.scraping.fetch import fetch
+from browser_node.scraping.options import UnitOptions
+from browser_node.scraping.robots import Rules
+from browser_node.scraping.sources import SOURCES
+from browser_node.scraping.sources.base import Link, PageView, Reads, Source, Step, Visit
+from browser_node.scraping.sources.ledger import substance
+from browser_node.scraping.tab import Snapshot, Tab
+from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
+from browser_node.scraping.urls import origin_of
+from fleet import ids
+from fleet.messages import Run
+from fleet.model import Outcome
+from leads.model import Lead
+
+TABS = 3
+"""Pages load mostly by waiting; on two cores a fourth tab adds latency and no pages."""
+
+TRIES = 3
+TIMEOUT_TRIES = 2  # a page that hung twice for 15 s has had its chance
+BACKOFF = timedelta(milliseconds=500)
+CLOSE_GRACE_S = 5.0
+
+
+async def run_unit(
+    order: Run, context: BrowserContext, out: UnitOut, stage: Stage, services: Services, control: UnitControl
+) -> UnitResult:
+    """Run ``order`` in tabs of ``context`` until it is done, paused or cancelled.
+
+    Raises LeaseLost (from ``out``) and CancelledError; everything else becomes a result. Tabs it opened are closed.
+    """
+    platform = SOURCES.get(order.platform)
+    if platform is None:
+        return _failed("bad_query", f"the platform {order.platform!r} is not built", retryable=False)
+    source = platform(order.query, UnitOptions.parse(order.options))
+    run = _UnitRun(order, source, context, out, stage, services, control)
+    try:
+        return await run.result()
+    except BadQuery as exc:
+        return _failed("bad_query", str(exc), retryable=False)
+    except ChromeLost as exc:
+        return _failed("chrome_lost", str(exc), retryable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A page that was visited: what the source is shown, and where its phones stand."""
+
+    view: PageView
+    boxes: Sequence[Box] = ()
+    truncated: bool = False
+    banner: str | None = None
+
+
+class _UnitRun:
+    """The state of one run; all decisions are in ``Source`` and ``Checkpoint``."""
+
+    def __init__(
+        self,
+        order: Run,
+        source: Source,
+        context: BrowserContext,
+        out: UnitOut,
+        stage: Stage,
+        services: Services,
+        control: UnitControl,
+    ) -> None:
+        self._order, self._source, self._context = order, source, context
+        self._out, self._stage, self._services, self._control = out, stage, services, control
+        self._task = ids.split_unit_id(order.unit)[0]
+        self._checkpoint = Checkpoint(order.checkpoint)
+        self._seeds: frozenset[str] = frozenset()
+        self._failure: VisitFailed | None = None
+        self._in_flight = 0
+        self._changed = asyncio.Condition()
+        self._on_stage: Tab | None = None
+        self._busy: set[Tab] = set()
+
+    async def result(self) -> UnitResult:
+        seeds = self._source.seeds()
+        self._seeds = frozenset(visit.url for visit in seeds)
+        self._checkpoint.add(seeds)
+        workers: asyncio.Future[Any] = asyncio.gather(*(self._work(f"tab-{index}") for index in range(TABS)))
+        cancelled: asyncio.Future[Any] = asyncio.ensure_future(self._control.cancelled.wait())
+        try:
+            await asyncio.wait([workers, cancelled], return_when=asyncio.FIRST_COMPLETED)
+            if workers.done():
+                workers.result()
+        finally:
+            cancelled.cancel()
+            workers.cancel()
+            await asyncio.wait({workers}, timeout=CLOSE_GRACE_S)
+            if workers.done() and not workers.cancelled():
+                workers.exception()  # the first one was raised above; mark it as seen on every path
+        return self._conclusion()
+
+    def _conclusion(self) -> UnitResult:
+        if self._control.cancelled.is_set():
+            return UnitResult(Outcome.STOPPED)
+        if self._control.pausing.is_set() and not self._is_over():
+            return UnitResult(Outcome.PAUSED)
+        if self._failure is not None and self._checkpoint.count("read") == 0:
+            failure = self._failure
+            return _failed(failure.code, failure.detail, retryable=failure.retryable)
+        return UnitResult(Outcome.COMPLETED)
+
+    # The line of pages.
+
+    async def _work(self, name: str) -> None:
+        """One tab's life; it is opened for its first page, so a unit of one page opens one tab."""
+        tab: Tab | None = None
+        try:
+            while (visit := await self._next()) is not None:
+                try:
+                    if visit.reads is Reads.SITEMAP:
+                        await self._read_sitemap(visit)
+                    else:
+                        tab = await self._visit(tab, name, visit)
+                finally:
+                    await self._landed()
+        finally:
+            if tab is not None:
+                self._busy.discard(tab)
+                await tab.close()
+
+    async def _next(self) -> Visit | None:
+        """The next page, when there is one and may be one; None when nothing more will come."""
+        await self._out.drained()
+        async with self._changed:
+            while not self._must_stop():
+                visit = self._checkpoint.next() if self._has_room() else None
+                if visit is not None:
+                    self._in_flight += 1
+                    return visit
+                if self._in_flight == 0:
+                    break
+                await self._changed.wait()
+            self._changed.notify_all()
+            return None
+
+    async def _landed(self) -> None:
+        async with self._changed:
+            self._in_flight -= 1
+            self._changed.notify_all()
+
+    def _must_stop(self) -> bool:
+        return self._control.cancelled.is_set() or self._control.pausing.is_set() or self._is_full()
+
+    def _is_full(self) -> bool:
+        limit = self._source.options.max_results
+        return limit is not None and self._checkpoint.count("leads") >= limit
+
+    def _has_room(self) -> bool:
+        return self._checkpoint.count("pages") + self._in_flight < self._source.page_cap
+
+    def _is_over(self) -> bool:
+        return self._is_full() or self._checkpoint.waiting == 0 or not self._has_room()
+
+    # One page.
+
+    async def _visit(self, tab: Tab | None, name: str, visit: Visit) -> Tab | None:
+        """Visit a page with retries and say what it gave. Returns the tab to go on with, None when it is lost."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                tab = tab or await Tab.open(self._context, name)
+                read = await self._read(tab, visit)
+            except TabLost as exc:
+                await self._drop(tab)
+                tab, failure = None, VisitFailed("tab_crashed", f"{visit.url}: {exc.found}", retryable=True)
+            except VisitFailed as exc:
+                failure = exc
+            else:
+                self._tell(visit, read, tab)
+                return tab
+            if not failure.retryable or attempt >= _tries(failure) or self._control.pausing.is_set():
+                break
+            self._out.log("warning", f"{failure.detail}; trying again", url=visit.url, code=failure.code)
+            await asyncio.sleep((BACKOFF * 4 ** (attempt - 1)).total_seconds())
+        if not (failure.retryable and self._control.pausing.is_set()):
+            self._give_up(visit, failure)
+        return tab
+
+    async def _read(self, tab: Tab, visit: Visit) -> _Read:
+        rules = await self._rules(visit.url)
+        async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
+            with self._staged(tab):
+                self._out.put(current=visit.url)
+                snapshot = await tab.load(visit.url)
+                if origin_of(snapshot.url) != origin_of(visit.url):
+                    rules = await self._rules(snapshot.url)
+                return await self._extract(tab, visit, snapshot, rules)
+
+    async def _extract(self, tab: Tab, visit: Visit, snapshot: Snapshot, rules: Rules) -> _Read:
+        leads = await self._services.extractor.extract(snapshot.html, snapshot.url)
+        found = await tab.measure(boxes.wanted(leads))
+        view = PageView(visit, snapshot.url, snapshot.title, snapshot.links, boxes.placed(leads, found), rules.sitemaps)
+        return _Read(view, found, snapshot.truncated, snapshot.banner)
+
+    async def _rules(self, url: str) -> Rules:
+        """What robots.txt says; VisitFailed when it refuses ``url``."""
+        if not self._source.options.respect_robots:
+            return Rules()
+        rules = await self._services.robots.rules(self._services.http, url, self._services.proxy_url)
+        refusal = rules.refusal(url)
+        if refusal is not None:
+            raise refusal
+        return rules
+
+    async def _read_sitemap(self, visit: Visit) -> None:
+        try:
+            await self._rules(visit.url)
+            answer = await fetch(
+                self._services.http, visit.url, proxy_url=self._services.proxy_url, limit=sitemap.MAX_BYTES
+            )
+        except VisitFailed:
+            links: tuple[Link, ...] = ()
+        else:
+            links = sitemap.addresses(answer.body) if answer.status == 200 else ()
+        step = self._source.after(PageView(visit, visit.url, links=links), self._checkpoint.state)
+        if links:
+            self._out.log("info", f"Read the sitemap {visit.url}: {len(links)} addresses", url=visit.url)
+        self._apply(visit, step, visit.url, pages=0)
+
+    @contextlib.contextmanager
+    def _staged(self, tab: Tab) -> Iterator[None]:
+        """Show ``tab`` to viewers while the tab on stage has nothing to show; a switch restarts the picture."""
+        self._busy.add(tab)
+        if self._on_stage is None or self._on_stage not in self._busy:
+            self._on_stage = tab
+            self._stage.show(tab.page, tab.name)
+        try:
+            yield
+        finally:
+            self._busy.discard(tab)
+
+    async def _drop(self, tab: Tab | None) -> None:
+        if tab is not None:
+            if self._on_stage is tab:
+                self._on_stage = None
+            await tab.close()
+
+    # What is told.
+
+    def _tell(self, visit: Visit, read: _Read, tab: Tab) -> None:
+        view = read.view
+        step = self._source.after(view, self._checkpoint.state)
+        if read.banner is not None:
+            self._out.log("info", f"Accepted the cookie banner of {view.url} ({read.banner})", url=view.url)
+        if read.truncated:
+            self._out.log("warning", f"{view.url} is very large: read its beginning only", url=view.url)
+        self._checkpoint.raise_count("read", 1)
+        events = [_log_event("info", _sentence(visit, view), url=view.url)]
+        if read.boxes:
+            events.append(self._coordinates(view.url, tab, read.boxes))
+        self._apply(visit, step, view.url, pages=1, events=events)
+
+    def _give_up(self, visit: Visit, failure: VisitFailed) -> None:
+        if visit.url in self._seeds:
+            self._failure = failure
+        if failure.retryable and visit.url in self._seeds:
+            return  # stays in the frontier: the unit's next attempt begins with it
+        level = "info" if failure.code == "robots_disallowed" else "warning"
+        step = self._source.failed(visit, self._checkpoint.state)
+        event = _log_event(level, f"Left out a page: {failure.detail}", url=visit.url, code=failure.code)
+        self._apply(visit, step, visit.url, pages=1, events=[event])
+
+    def _apply(
+        self, visit: Visit, step: Step, landed: str, *, pages: int, events: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Everything a page changes, in one put."""
+        fresh = list(step.leads)
+        limit = self._source.options.max_results
+        if limit is not None:
+            fresh = fresh[: max(0, limit - self._checkpoint.count("leads"))]
+        checkpoint = self._checkpoint
+        checkpoint.add(step.visits)
+        checkpoint.remember(step.remember)
+        checkpoint.finish(visit, landed)
+        checkpoint.raise_count("pages", pages)
+        checkpoint.raise_count("leads", len(fresh))
+        notes = [_log_event("info", step.note)] if step.note else []
+        delta = checkpoint.delta()
+        self._out.put(
+            events=[*events, *notes],
+            results=[self._observation(lead, landed) for lead in (*fresh, *step.grown)],
+            set=delta.set,
+            unset=delta.unset,
+            pages=pages,
+            current=landed,
+        )
+
+    def _observation(self, lead: Lead, url: str) -> Lead:
+        """``lead`` as told by this task. The id hangs on what was said and where, so telling it again is the same."""
+        said = "\n".join((self._task, self._source.NAME, url, substance(lead)))
+        digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return lead.model_copy(
+            update={
+                "observation_id": f"obs_{digest}",
+                "task_id": self._task,
+                "platform": self._source.NAME,
+                "query": self._order.query[:1_000],
+                "source_url": url,
+                "found_at": datetime.now(UTC),
+            }
+        )
+
+    def _coordinates(self, url: str, tab: Tab, found: Sequence[Box]) -> dict[str, Any]:
+        data = {
+            "unit": self._order.unit,
+            "tab": tab.name,
+            "url": url,
+            "boxes": [
+                {"phone": box.key, "selector": box.selector, "coordinates": box.coordinates.model_dump()}
+                for box in found
+            ],
+            "frame_seq": self._stage.latest_seq(),
+        }
+        return {"kind": "coordinates", "data": data}
+
+
+def _tries(failure: VisitFailed) -> int:
+    return TIMEOUT_TRIES if failure.code in {"timeout", "tab_crashed"} else TRIES
+
+
+def _sentence(visit: Visit, view: PageView) -> str:
+    phones = sum(len(lead.phones) for lead in view.leads)
+    emails = sum(len(lead.emails) for lead in view.leads)
+    found = [_counted(phones, "phone"), _counted(emails, "e-mail address", "e-mail addresses")]
+    told = " and ".join(part for part in found if part)
+    return f"Opened {visit.label} {view.url}: " + (f"found {told}" if told else "no contacts on it")
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    if number == 0:
+        return ""
+    return f"1 {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def _log_event(level: str, message: str, **data: str) -> dict[str, Any]:
+    return {"kind": "log", "data": {"level": level, "message": message, **data}}
+
+
+def _failed(code: str, detail: str, *, retryable: bool) -> UnitResult:
+    return UnitResult(Outcome.FAILED, code, detail, retryable)
