@@ -6,8 +6,8 @@
     ├── ChromeLost      the whole browser is gone
     └── BadQuery        the query is nothing this source can start from
 
-Codes: ``dns``, ``refused_address``, ``unreachable``, ``tls``, ``timeout``, ``redirect_loop``, ``http_<status>``,
-``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``, ``tab_crashed``,
+Codes: ``dns``, ``refused_address``, ``unreachable``, ``tunnel``, ``tls``, ``timeout``, ``redirect_loop``,
+``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``, ``tab_crashed``,
 ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
 """
 
@@ -28,7 +28,7 @@ _CHROME_ERRORS = (
     ("NAME_NOT_RESOLVED", "dns", False),
     ("NAME_RESOLUTION_FAILED", "dns", True),
     ("TOO_MANY_REDIRECTS", "redirect_loop", False),
-    ("TUNNEL_CONNECTION_FAILED", "refused_address", False),
+    ("TUNNEL_CONNECTION_FAILED", "tunnel", True),
     ("TIMED_OUT", "timeout", True),
     ("CONNECTION_TIMED_OUT", "timeout", True),
     ("CERT_", "tls", False),
@@ -102,7 +102,7 @@ def from_status(status: int, headers: Mapping[str, str], url: str) -> VisitFaile
 def from_egress(status: int, reason: str, url: str) -> VisitFailed:
     """What the egress proxy said about ``url`` instead of connecting to it."""
     reason = reason[:200]
-    if status in {400, 403}:
+    if status in {400, 403} or reason.startswith("refused"):
         return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
     if "unknown name" in reason:
         return VisitFailed("dns", f"the host of {url} does not resolve: {reason}")

@@ -20,7 +20,7 @@ from playwright.async_api import BrowserContext
 from browser_node.scraping import boxes, sitemap
 from browser_node.scraping.boxes import Box
 from browser_node.scraping.checkpoint import Checkpoint
-from browser_node.scraping.errors import BadQuery, ChromeLost, TabLost, VisitFailed
+from browser_node.scraping.errors import BadQuery, ChromeLost, TabLost, VisitFailed, from_egress
 from browser_node.scraping.fetch import fetch
 from browser_node.scraping.options import UnitOptions
 from browser_node.scraping.robots import Rules
@@ -192,7 +192,7 @@ class _UnitRun:
                 await self._drop(tab)
                 tab, failure = None, VisitFailed("tab_crashed", f"{visit.url}: {exc.found}", retryable=True)
             except VisitFailed as exc:
-                failure = exc
+                failure = self._explained(exc, visit)
             else:
                 self._tell(visit, read, tab)
                 return tab
@@ -203,6 +203,13 @@ class _UnitRun:
         if not (failure.retryable and self._control.pausing.is_set()):
             self._give_up(visit, failure)
         return tab
+
+    def _explained(self, failure: VisitFailed, visit: Visit) -> VisitFailed:
+        """Chrome says of a refused tunnel only that it failed; the egress proxy knows why."""
+        if failure.code != "tunnel":
+            return failure
+        reason = self._services.refusal(urlsplit(visit.url).hostname or "")
+        return from_egress(502, reason, visit.url) if reason else failure
 
     async def _read(self, tab: Tab, visit: Visit) -> _Read:
         rules = await self._rules(visit.url)

@@ -7,7 +7,7 @@ slots; ``runner.run_unit`` only sees these.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,7 +82,7 @@ class Services:
     """What units share. Made once per node; ``dataclasses.replace`` gives a unit its own ``proxy_url``.
 
     ``proxy_url`` is the egress proxy with credentials, empty for none; every request of ``http`` is made
-    through it.
+    through it. ``refusal`` says why the proxy last refused a host, empty when it did not: Chrome hides it for https.
     """
 
     extractor: Extractor
@@ -90,6 +90,7 @@ class Services:
     robots: RobotsCache
     http: aiohttp.ClientSession
     proxy_url: str = ""
+    refusal: Callable[[str], str] = lambda _host: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@
       try { return send.apply(this, values); } catch (error) { end(); throw error; }
     };
   }
-  // load and error do not bubble, but they are captured
+  // load and error do not bubble, but they are captured; load never reaches the window
   for (const kind of ["load", "error"])
-    addEventListener(kind, (event) => { if (event.target instanceof Element) state.loaded.add(event.target); }, true);
+    document.addEventListener(kind, (event) => { if (event.target instanceof Element) state.loaded.add(event.target); }, true);
 })();

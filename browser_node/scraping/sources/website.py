@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from browser_node.scraping.errors import BadQuery
 from browser_node.scraping.sources.base import Link, PageView, Reads, Source, Step, Visit
 from browser_node.scraping.sources.ledger import Ledger
-from browser_node.scraping.sources.words import kind_of
+from browser_node.scraping.sources.words import CONTACT_PAGE, kind_of
 from browser_node.scraping.urls import canonical, may_be_page, origin_of, site_of
 
 MAX_SITEMAP_VISITS = 3
@@ -38,7 +38,7 @@ class Website(Source):
         if site_of(page.url) != site:
             return Step(note=f"Left {page.url} alone: it is another site")
         visits = self._contact_pages(page.links, site, page.visit.depth + 1)
-        if page.visit.kind == "home" and not any(visit.priority <= 20 for visit in visits):
+        if page.visit.kind == "home" and not any(visit.label == CONTACT_PAGE for visit in visits):
             visits += self._sitemaps(page)
         ledger = Ledger(state, phone_only=self.options.phone_only)
         fresh, grown = ledger.record(page.leads)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+CONTACT_PAGE = "contact page"
+
 
 @dataclass(frozen=True, slots=True)
 class PageKind:
@@ -23,7 +25,7 @@ def _kind(label: str, priority: int, words: str) -> PageKind:
 # Matched at the start of a word, in the link's text and in its path; so "kontakt" also finds "Kontaktformular".
 PAGE_KINDS = (
     _kind(
-        "contact page",
+        CONTACT_PAGE,
         10,
         r"conta[ck]t|kontak|contatt|contato|get in touch|reach us|yhteystie|ota yhteyt|kapcsolat"
         r"|επικοινων|iletişim|iletisim|контакт|связаться|зв.яз|お問い合わせ|联系|聯絡|문의|liên hệ|nous joindre"
