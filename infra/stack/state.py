@@ -1,0 +1,92 @@
+"""What an embedded stack keeps between two runs: its secrets, its data, its logs, and who is using them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from infra.stack.errors import StateInUse
+
+API_KEY_PREFIX = "lf_"  # lets secret scanners, and people, recognise a key
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Made once for a state directory and kept there, readable by its owner alone."""
+
+    control_password: str
+    join_password: str
+    signing_secret: str
+    api_key: str
+
+
+class StateDirectory:
+    """``path`` and what is where inside it. One stack at a time may hold it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.valkey = self.path / "valkey"
+        self.logs = self.path / "logs"
+        self.leads = self.path / "leads"
+        self.acl_file = self.path / "valkey" / "users.acl"
+        self.description = self.path / "stack.json"
+        self.api_key_file = self.path / "api_key"
+        self._lock: IO[str] | None = None
+
+    def node(self, node: str) -> Path:
+        """The folder of one node: profiles and what it must remember."""
+        return self.path / f"node-{node}"
+
+    def acquire(self) -> None:
+        """Make the folders and take the lock; raises `StateInUse` when another stack holds it."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (self.path / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise StateInUse(self.path, holder) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+        for folder in (self.valkey, self.logs, self.leads):
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self._lock is not None:
+            self.description.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def secrets(self) -> Secrets:
+        """The secrets of this directory; made at the first call ever."""
+        file = self.path / "secrets.json"
+        if file.exists():
+            return Secrets(**json.loads(file.read_text()))
+        made = Secrets(
+            control_password=secrets.token_urlsafe(24),
+            join_password=secrets.token_urlsafe(24),
+            signing_secret=secrets.token_urlsafe(32),
+            api_key=API_KEY_PREFIX + secrets.token_urlsafe(32),
+        )
+        write_private(file, json.dumps(asdict(made)))
+        write_private(self.api_key_file, made.api_key + "\n")
+        return made
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write ``file`` whole or not at all, readable by its owner alone from its first moment."""
+    temporary = file.with_name(file.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:  # noqa: PTH123
+        output.write(text)
+    temporary.replace(file)
