@@ -7,8 +7,8 @@
     └── BadQuery        the query is nothing this source can start from
 
 Codes: ``dns``, ``refused_address``, ``unreachable``, ``tunnel``, ``tls``, ``timeout``, ``redirect_loop``,
-``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``, ``tab_crashed``,
-``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
+``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``,
+``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
 """
 
 from __future__ import annotations
