@@ -19,9 +19,7 @@ MAX_LISTED = 500
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_LENGTH)]
-PlatformName = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)
-]
+PlatformName = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)]
 
 PRIORITIES = {"low": 2, "normal": 5, "high": 8}
 
@@ -68,9 +66,7 @@ class StartRequest(_Request):
         default_factory=list,
         description="absent: URLs mean `website`, words the first search platform that is built",
     )
-    max_results: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        None, description="most leads of the task"
-    )
+    max_results: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="most leads of the task")
     headless: bool | None = Field(None, description="accepted and without effect: nodes decide")
     lead_objective: Word | None = Field(None, description="tunes the score")
     business_type: Annotated[list[Word], BeforeValidator(_as_list), Field(max_length=50)] = []
@@ -82,9 +78,7 @@ class StartRequest(_Request):
         PRIORITIES["normal"],
         description="0 to 9 or low, normal, high; higher goes first among a tenant's units",
     )
-    max_parallel: Annotated[int, Field(ge=1, le=50)] = Field(
-        2, description="units of the task that run at once"
-    )
+    max_parallel: Annotated[int, Field(ge=1, le=50)] = Field(2, description="units of the task that run at once")
     timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
         None, description="bounds running time; waiting and pauses are not counted"
     )
@@ -109,9 +103,7 @@ class Started(_Answer):
     task_id: str
     message: str
     state: Literal["queued", "running"]
-    queue_position: int | None = Field(
-        None, description="units ahead in the order of dispatch; null when running"
-    )
+    queue_position: int | None = Field(None, description="units ahead in the order of dispatch; null when running")
     usage: Usage
 
 
@@ -134,9 +126,7 @@ class TaskStatus(_Answer):
     duration_seconds: float | None = Field(None, description="since started_at, until now or completed_at")
     error: str | None = None
     attempt: int = Field(0, description="highest attempt of any unit, from 1 once one has run")
-    queue_position: int | None = Field(
-        None, description="units ahead of its first waiting unit; null when none waits"
-    )
+    queue_position: int | None = Field(None, description="units ahead of its first waiting unit; null when none waits")
 
 
 class TaskPage(_Answer):
@@ -199,9 +189,7 @@ class PhoneCoordinatesAnswer(_Answer):
     task_id: str
     selector: str | None
     coordinates: dict[str, Any] | None
-    phones: list[dict[str, Any]] = Field(
-        default_factory=list, description="all boxes, when no selector was given"
-    )
+    phones: list[dict[str, Any]] = Field(default_factory=list, description="all boxes, when no selector was given")
 
 
 class NodeView(_Answer):
@@ -287,6 +275,14 @@ class NewKey(KeyView):
     """``key`` is shown this once; only its hash is stored."""
 
     key: str
+
+
+class WhoAmI(_Answer):
+    """The caller."""
+
+    tenant: str
+    key_id: str
+    scopes: list[str]
 
 
 class ConsoleLink(_Answer):

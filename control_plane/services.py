@@ -23,7 +23,8 @@ from fleet.addresses import Allowance
 from fleet.keys import Keys
 
 if TYPE_CHECKING:
-    from control_plane.auth import Authenticator
+    from control_plane.auth import Gate
+    from control_plane.keyring import KeyRing
     from control_plane.store.client import LeadStore
     from control_plane.streams.hub import Hub
 
@@ -76,7 +77,8 @@ class Services:
     keys: Keys
     redis: Redis
     queue: Tasks
-    auth: Authenticator
+    ring: KeyRing
+    gate: Gate
     hub: Hub
     allowance: Allowance
     store: LeadStore | None = None

@@ -35,9 +35,7 @@ class Settings(BaseSettings):
 
     # Who may call, and from where.
     bind: str = Field("127.0.0.1:8000", description="address and port to listen on")
-    auth: Literal["on", "off"] = Field(
-        "on", description="`off` needs a loopback bind; every call is tenant default's"
-    )
+    auth: Literal["on", "off"] = Field("on", description="`off` needs a loopback bind; every call is tenant default's")
     secret: SecretStr = Field(
         default_factory=lambda: SecretStr(secrets.token_urlsafe(32)),
         description="signs stream tokens; the same on all replicas; absent: a new one every start",
@@ -60,9 +58,7 @@ class Settings(BaseSettings):
     tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")
     tenant_max_running: int = Field(32, ge=1, description="units of a tenant that run at once")
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
-    retention: timedelta = Field(
-        timedelta(days=7), description="how long an ended task and its events are kept"
-    )
+    retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
     export_expiry: timedelta = Field(timedelta(hours=24), description="how long an export's URL is good")
     stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
 
@@ -72,9 +68,7 @@ class Settings(BaseSettings):
         description="name of this replica",
         pattern="^[a-z0-9_-]{1,64}$",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod

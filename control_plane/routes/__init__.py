@@ -1,1 +1,12 @@
 """One blueprint a resource. Routes call services; they hold no state and take no decisions."""
+
+from control_plane.routes.auth import blueprint as auth
+from control_plane.routes.docs import blueprint as docs
+from control_plane.routes.fleet import blueprint as fleet
+from control_plane.routes.health import blueprint as health
+from control_plane.routes.live import blueprint as live
+from control_plane.routes.scraper import blueprint as scraper
+from control_plane.routes.streams import blueprint as streams
+from control_plane.routes.tasks import blueprint as tasks
+
+BLUEPRINTS = (scraper, tasks, streams, live, fleet, auth, health, docs)

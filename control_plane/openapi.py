@@ -1,0 +1,155 @@
+"""The OpenAPI document, from the marks on the views: what is served is what is described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, TypeAdapter
+from quart import Quart
+from werkzeug.routing import Rule
+
+from control_plane.auth import PUBLIC, Access
+
+View = TypeVar("View", bound=Callable[..., Any])
+Shape = type[BaseModel] | TypeAdapter[Any]
+
+TITLE, VERSION = "Leadfleet", "0.1.0"
+REF = "#/components/schemas/{model}"
+_ARGUMENT = re.compile(r"<(?:[^:<>]+(?:\([^)]*\))?:)?([^<>]+)>")
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "loc": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a view takes and gives. ``query`` and ``headers`` map a name to a sentence."""
+
+    body: Shape | None = None
+    answer: type[BaseModel] | None = None
+    media: str = "application/json"
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def describes(
+    *,
+    body: Shape | None = None,
+    answer: type[BaseModel] | None = None,
+    media: str = "application/json",
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Callable[[View], View]:
+    """Say what a view takes and gives; its docstring is the summary."""
+
+    def mark(view: View) -> View:
+        cast("Any", view).description = Description(body, answer, media, query or {}, headers or {})
+        return view
+
+    return mark
+
+
+def document(app: Quart) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all marked routes. WebSockets have no place in it; /docs lists them too."""
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view = app.view_functions.get(rule.endpoint)
+        described: Description | None = getattr(view, "description", None)
+        if described is None or rule.websocket:
+            continue
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            operation = _operation(rule, view, described, cast("Any", view).access, schemas)
+            paths.setdefault(path_of(rule), {})[method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "an API key, lfk_…"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "token": {"type": "apiKey", "in": "query", "name": "token"},
+            },
+        },
+    }
+
+
+def path_of(rule: Rule) -> str:
+    """``/a/<b>`` as OpenAPI writes it: ``/a/{b}``."""
+    return _ARGUMENT.sub(r"{\1}", rule.rule)
+
+
+def _operation(
+    rule: Rule, view: Any, described: Description, policy: Access, schemas: dict[str, Any]
+) -> dict[str, Any]:
+    content: dict[str, Any] = {described.media: {}}
+    if described.answer is not None:
+        content = {"application/json": {"schema": _schema(described.answer, schemas)}}
+    operation: dict[str, Any] = {
+        "operationId": f"{rule.endpoint}_{path_of(rule)}".replace(".", "_").replace("/", "_"),
+        "summary": (view.__doc__ or "").strip().splitlines()[0],
+        "tags": [rule.endpoint.partition(".")[0]],
+        "x-scope": policy.scope,
+        "x-rate-class": policy.rate,
+        "parameters": _parameters(rule, described),
+        "responses": {
+            "200": {"description": "the answer", "content": content},
+            "default": {
+                "description": "a problem",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+        "security": _security(policy),
+    }
+    if described.body is not None:
+        shape = {"schema": _schema(described.body, schemas)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": shape}}
+    return operation
+
+
+def _parameters(rule: Rule, described: Description) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    return [
+        *({"name": name, "in": "path", "required": True, "schema": text} for name in sorted(rule.arguments)),
+        *({"name": n, "in": "query", "description": d, "schema": text} for n, d in described.query.items()),
+        *({"name": n, "in": "header", "description": d, "schema": text} for n, d in described.headers.items()),
+    ]
+
+
+def _security(policy: Access) -> list[dict[str, list[str]]]:
+    if policy.scope == PUBLIC:
+        return []
+    names = ["key", "header"] + (["token"] if policy.token else [])
+    return [{name: []} for name in names]
+
+
+def _schema(shape: Shape, schemas: dict[str, Any]) -> dict[str, Any]:
+    """A reference to the shape's schema, which joins ``schemas`` with all it uses."""
+    if isinstance(shape, TypeAdapter):
+        return shape.json_schema(ref_template=REF)
+    schema = shape.model_json_schema(ref_template=REF, by_alias=True)
+    schemas.update(schema.pop("$defs", {}))
+    schemas[shape.__name__] = schema
+    return {"$ref": REF.format(model=shape.__name__)}

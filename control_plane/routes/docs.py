@@ -1,0 +1,73 @@
+"""The API's description: for programs, and as a page that loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from quart import Blueprint, Response, current_app, redirect
+
+from control_plane.auth import PUBLIC, access
+from control_plane.openapi import describes, document, path_of
+from control_plane.web import answer
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Leadfleet API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #8884 }}
+code {{ font-size: .95em }}
+</style></head><body>
+<h1>Leadfleet API</h1>
+<p>The whole description, with all shapes, is <a href="/openapi.json">/openapi.json</a>. Send an API key as
+<code>Authorization: Bearer lfk_…</code>; where a browser can set no header, a token of
+<code>POST /api/auth/stream-token</code> as <code>?token=</code>. Errors are
+<code>application/problem+json</code>.</p>
+<table><thead><tr><th>Call</th><th>What it does</th><th>Scope</th></tr></thead><tbody>
+{rows}
+</tbody></table></body></html>
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+blueprint = Blueprint("docs", __name__)
+
+
+@blueprint.get("/")
+@access(PUBLIC, rate="probe")
+@describes(media="text/html")
+async def home() -> Response:
+    """To the description of the API."""
+    response: Response = redirect("/docs", 303)  # type: ignore[assignment]
+    return response
+
+
+@blueprint.get("/openapi.json")
+@access(PUBLIC, rate="probe")
+@describes(media="application/json")
+async def openapi() -> Response:
+    """This description."""
+    return answer(document(current_app))
+
+
+@blueprint.get("/docs")
+@access(PUBLIC, rate="probe")
+@describes(media="text/html")
+async def docs() -> Response:
+    """All calls on one page."""
+    rows = []
+    for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view: Any = current_app.view_functions.get(rule.endpoint)
+        if not hasattr(view, "access"):
+            continue
+        methods = ["WS"] if rule.websocket else sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        summary = (view.__doc__ or "").strip().splitlines()[0]
+        rows.append(
+            f"<tr><td><code>{' '.join(methods)} {escape(path_of(rule))}</code></td>"
+            f"<td>{escape(summary)}</td><td><code>{view.access.scope}</code></td></tr>"
+        )
+    page = _PAGE.format(rows="\n".join(rows))
+    headers = {"Content-Security-Policy": _POLICY}
+    return Response(page, headers=headers, content_type="text/html; charset=utf-8")

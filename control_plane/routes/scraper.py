@@ -1,0 +1,78 @@
+"""Start a scraping task, look at it, stop, pause and resume it."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response, request
+
+from control_plane.admission import admit
+from control_plane.auth import access, principal
+from control_plane.errors import BadRequest
+from control_plane.models import ActionResult, PhoneCoordinatesAnswer, Started, StartRequest, TaskStatus
+from control_plane.openapi import describes
+from control_plane.services import services
+from control_plane.web import answer, read_body
+
+MAX_IDEMPOTENCY_KEY = 255
+
+blueprint = Blueprint("scraper", __name__, url_prefix="/api/scraper")
+
+
+@blueprint.post("/start")
+@access("tasks:write", rate="start")
+@describes(body=StartRequest, answer=Started, headers={"Idempotency-Key": "same key and body: same task, for 24 h"})
+async def start() -> Response:
+    """Start a task."""
+    asked = admit(await read_body(StartRequest), services().allowance)
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
+        raise BadRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} characters")
+    return answer(await services().queue.start(principal().tenant, asked, key))
+
+
+@blueprint.get("/status/<task_id>")
+@access("tasks:read")
+@describes(answer=TaskStatus)
+async def status(task_id: str) -> Response:
+    """How a task is doing."""
+    return answer(await services().queue.status(principal().tenant, task_id))
+
+
+@blueprint.post("/stop/<task_id>")
+@access("tasks:write", rate="write")
+@describes(answer=ActionResult)
+async def stop(task_id: str) -> Response:
+    """Stop a task for good; what it found so far is kept."""
+    await services().queue.stop(principal().tenant, task_id)
+    return answer(ActionResult(status="stopped", task_id=task_id, message="Task stopped"))
+
+
+@blueprint.post("/pause/<task_id>")
+@access("tasks:write", rate="write")
+@describes(answer=ActionResult)
+async def pause(task_id: str) -> Response:
+    """Pause a task: its units are checkpointed and their slots are free for others."""
+    await services().queue.pause(principal().tenant, task_id)
+    return answer(ActionResult(status="paused", task_id=task_id, message="Task paused"))
+
+
+@blueprint.post("/resume/<task_id>")
+@access("tasks:write", rate="write")
+@describes(answer=ActionResult)
+async def resume(task_id: str) -> Response:
+    """Go on with a paused task where it was."""
+    await services().queue.resume(principal().tenant, task_id)
+    return answer(ActionResult(status="running", task_id=task_id, message="Task resumed"))
+
+
+@blueprint.get("/phone-coordinates/<task_id>")
+@access("streams:read", token="live")  # noqa: S106 - a kind of token
+@describes(answer=PhoneCoordinatesAnswer, query={"selector": "CSS selector of the phone's element"})
+async def phone_coordinates(task_id: str) -> Response:
+    """Where phones stand on the task's pictures, as fractions of the viewport that the frame shows."""
+    await services().queue.status(principal().tenant, task_id)
+    selector = request.args.get("selector")
+    boxes = await services().hub.phone_boxes(task_id)
+    if selector is None:
+        return answer(PhoneCoordinatesAnswer(task_id=task_id, selector=None, coordinates=None, phones=boxes))
+    found = next((box.get("coordinates") for box in boxes if box.get("selector") == selector), None)
+    return answer(PhoneCoordinatesAnswer(task_id=task_id, selector=selector, coordinates=found))

@@ -1,0 +1,61 @@
+"""What happens in a task, as it happens: WebSockets and Server-Sent Events."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from quart import Blueprint, Response, request, websocket
+
+from control_plane import telemetry
+from control_plane.auth import access, principal, still_valid
+from control_plane.openapi import describes
+from control_plane.services import services
+from control_plane.streams import sse
+from control_plane.streams.events import CHANNELS, parse_position
+from control_plane.streams.websockets import Socket, send_events
+
+blueprint = Blueprint("streams", __name__, url_prefix="/api/scraper")
+
+
+@blueprint.websocket("/ws/<any(logs,progress,results,events):channel>/<task_id>")
+@access("streams:read", rate="stream", token="events")  # noqa: S106 - a kind of token
+async def events(channel: str, task_id: str) -> None:
+    """Events of a task. The socket stays open after the task has ended; the client leaves when it likes."""
+    asked = parse_position(websocket.args.get("last_event_id"))
+    await services().queue.status(principal().tenant, task_id)
+    hub = services().hub
+    tail, start = await hub.tail(task_id, asked, CHANNELS[channel])
+    try:
+        with telemetry.VIEWERS.labels(channel).track_inprogress():
+            socket = Socket(validity(), hub.stopped)
+            message = f"Connected to {channel} of {task_id}"
+            await socket.run(send_events(socket, tail, start), message, start.after)
+    finally:
+        tail.close()
+
+
+@blueprint.get("/events/<task_id>")
+@access("streams:read", rate="stream", token="events")  # noqa: S106 - a kind of token
+@describes(
+    media="text/event-stream",
+    query={"last_event_id": "go on behind this message"},
+    headers={"Last-Event-ID": "the same, as browsers send it"},
+)
+async def server_sent(task_id: str) -> Response:
+    """The same messages as Server-Sent Events."""
+    asked = parse_position(request.headers.get("Last-Event-ID") or request.args.get("last_event_id"))
+    await services().queue.status(principal().tenant, task_id)
+    hub = services().hub
+    tail, start = await hub.tail(task_id, asked, None)
+    response = Response(
+        sse.event_stream(tail, start, validity(), hub.stopped), content_type="text/event-stream; charset=utf-8"
+    )
+    response.timeout = None  # Quart's 60 s would wrap the whole stream
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def validity() -> Callable[[], Awaitable[bool]]:
+    """A question for long streams, outside of any request: is the caller's key still good?"""
+    caller, made = principal(), services()
+    return lambda: still_valid(caller, made.ring, made.settings)

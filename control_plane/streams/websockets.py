@@ -1,0 +1,103 @@
+"""Events and pictures over WebSockets: bounded in memory, ended when nobody reads, a key is revoked or we stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import orjson
+from quart import websocket
+
+from control_plane import telemetry
+from control_plane.auth import offered_subprotocol
+from control_plane.streams.events import Resume
+from control_plane.streams.frames import Viewer
+from control_plane.streams.hub import Tail
+
+WRITE_TIMEOUT_S = 8.0
+"""How long one message may take to leave; what is stuck longer is cut."""
+
+REVOCATION_CHECK_S = 10.0
+MAX_PONGS = 16  # pings answered at most when they come faster than pongs leave
+
+GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
+
+StillValid = Callable[[], Awaitable[bool]]
+
+
+class Socket:
+    """The current WebSocket: one writer at a time, each message with a deadline."""
+
+    def __init__(self, valid: StillValid, stopped: asyncio.Event) -> None:
+        self._valid, self._stopped = valid, stopped
+        self._lock = asyncio.Lock()
+        self._pings = 0
+        self._pinged = asyncio.Event()
+
+    async def send(self, message: str | bytes) -> None:
+        """Raises TimeoutError when the client does not take it."""
+        async with self._lock, asyncio.timeout(WRITE_TIMEOUT_S):
+            await websocket.send(message)
+
+    async def run(self, sending: Coroutine[Any, Any, None], message: str, start: str | None) -> None:
+        """Accept, say ``connected``, and send until the client leaves or must."""
+        await websocket.accept(subprotocol=offered_subprotocol())
+        greeting = {"type": "connected", "message": message} | ({} if start is None else {"id": start})
+        await self.send(orjson.dumps(greeting).decode())
+        parts = [sending, self._listen(), self._answer_pings(), self._watch_key(), self._watch_stop()]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            failure = task.exception()
+            if isinstance(failure, TimeoutError):
+                telemetry.STREAMS_CUT.labels("slow").inc()
+            elif failure is not None:
+                raise failure
+
+    async def _listen(self) -> None:
+        """Read all that comes, at once, so that nothing piles up before us."""
+        while True:
+            if await websocket.receive() == "ping":
+                self._pings = min(MAX_PONGS, self._pings + 1)
+                self._pinged.set()
+
+    async def _answer_pings(self) -> None:
+        while True:
+            await self._pinged.wait()
+            self._pinged.clear()
+            while self._pings:
+                self._pings -= 1
+                await self.send('{"type":"pong"}')
+
+    async def _watch_key(self) -> None:
+        while await self._valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
+            await asyncio.sleep(REVOCATION_CHECK_S)
+        telemetry.STREAMS_CUT.labels("revoked").inc()
+        await websocket.close(POLICY, "the key was revoked")
+
+    async def _watch_stop(self) -> None:
+        await self._stopped.wait()
+        await websocket.close(RESTART, "this replica stops; connect again")
+
+
+async def send_events(socket: Socket, tail: Tail, start: Resume) -> None:
+    if start.gap:
+        await socket.send(orjson.dumps({"type": "gap", "id": start.after}).decode())
+    while True:
+        for event in await tail.next():
+            await socket.send(event.text)
+
+
+async def send_pictures(socket: Socket, viewer: Viewer) -> None:
+    """A text message that says what the picture shows, then the JPEG as a binary one."""
+    while True:
+        picture = await viewer.next()
+        if picture is not None:
+            await socket.send(picture.caption)
+            await socket.send(picture.frame.jpeg)
