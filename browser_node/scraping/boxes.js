@@ -85,7 +85,9 @@
 
   const find = (wanted) => {
     for (let at = text.indexOf(wanted.raw); wanted.raw && at >= 0; at = text.indexOf(wanted.raw, at + 1)) {
-      const box = rangeBox(at, at + wanted.raw.length);
+      const end = at + wanted.raw.length;
+      const isPart = /\d/.test(text[at - 1] ?? "") || /\d/.test(text[end] ?? "");
+      const box = isPart ? null : rangeBox(at, end);
       if (box) return box;
     }
     for (const digits of wanted.digits) {

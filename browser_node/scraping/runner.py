@@ -96,6 +96,7 @@ class _UnitRun:
         self._in_flight = 0
         self._changed = asyncio.Condition()
         self._on_stage: Tab | None = None
+        self._tabs: list[Tab] = []
         self._busy: set[Tab] = set()
 
     async def result(self) -> UnitResult:
@@ -114,6 +115,7 @@ class _UnitRun:
             await asyncio.wait({workers}, timeout=CLOSE_GRACE_S)
             if workers.done() and not workers.cancelled():
                 workers.exception()  # the first one was raised above; mark it as seen on every path
+            await asyncio.gather(*(tab.close() for tab in self._tabs))
         return self._conclusion()
 
     def _conclusion(self) -> UnitResult:
@@ -131,19 +133,14 @@ class _UnitRun:
     async def _work(self, name: str) -> None:
         """One tab's life; it is opened for its first page, so a unit of one page opens one tab."""
         tab: Tab | None = None
-        try:
-            while (visit := await self._next()) is not None:
-                try:
-                    if visit.reads is Reads.SITEMAP:
-                        await self._read_sitemap(visit)
-                    else:
-                        tab = await self._visit(tab, name, visit)
-                finally:
-                    await self._landed()
-        finally:
-            if tab is not None:
-                self._busy.discard(tab)
-                await tab.close()
+        while (visit := await self._next()) is not None:
+            try:
+                if visit.reads is Reads.SITEMAP:
+                    await self._read_sitemap(visit)
+                else:
+                    tab = await self._visit(tab, name, visit)
+            finally:
+                await self._landed()
 
     async def _next(self) -> Visit | None:
         """The next page, when there is one and may be one; None when nothing more will come."""
@@ -186,7 +183,7 @@ class _UnitRun:
         while True:
             attempt += 1
             try:
-                tab = tab or await Tab.open(self._context, name)
+                tab = tab or await self._open(name)
                 read = await self._read(tab, visit)
             except TabLost as exc:
                 await self._drop(tab)
@@ -202,6 +199,11 @@ class _UnitRun:
             await asyncio.sleep((BACKOFF * 4 ** (attempt - 1)).total_seconds())
         if not (failure.retryable and self._control.pausing.is_set()):
             self._give_up(visit, failure)
+        return tab
+
+    async def _open(self, name: str) -> Tab:
+        tab = await Tab.open(self._context, name)
+        self._tabs.append(tab)
         return tab
 
     def _explained(self, failure: VisitFailed, visit: Visit) -> VisitFailed:
@@ -268,6 +270,7 @@ class _UnitRun:
         if tab is not None:
             if self._on_stage is tab:
                 self._on_stage = None
+            self._tabs.remove(tab)
             await tab.close()
 
     # What is told.
