@@ -69,9 +69,9 @@ class TownServer:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
         # A handler that waits for a client which has gone must end, else a hanging page would hold the shutdown.
-        self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
