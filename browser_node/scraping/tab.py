@@ -87,7 +87,11 @@ class Tab:
         """Open ``url`` and read it. VisitFailed, TabLost (open a new tab), ChromeLost."""
         response = await self._navigate(url)
         if response is not None:
-            self._check(response, url)
+            try:
+                self._check(response, url)
+            except VisitFailed:
+                await self._finish_loading()
+                raise
         answer = await self._read_main()
         final = canonical(answer["url"])
         if final is None:
@@ -136,6 +140,13 @@ class Tab:
         content_type = headers.get("content-type", "").lower()
         if content_type and not content_type.startswith(_PAGE_TYPES):
             raise VisitFailed("not_html", f"{url} is {content_type[:60]}, not a page")
+
+    async def _finish_loading(self) -> None:
+        """Leave no page half loaded: Chrome was seen to ignore a close while a navigation commits."""
+        try:
+            await self.page.wait_for_load_state("domcontentloaded", timeout=CLOSE.total_seconds() * 1_000)
+        except PlaywrightError:
+            return
 
     async def _read_main(self) -> dict[str, Any]:
         """The answer of ``snapshot.js``, after the redirects that the page's own scripts make."""

@@ -164,7 +164,7 @@ class Bench:
             result = await run_unit(
                 order, context, out, self.stage, services or self.services, control or UnitControl()
             )
-            assert context.pages == [] or not self.browser.is_connected(), "a tab was left open"
+            assert context.pages == [] or not self.browser.is_connected(), f"left open: {context.pages}, {result}"
         finally:
             if self.browser.is_connected():
                 await context.close()
