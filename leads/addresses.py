@@ -1,0 +1,374 @@
+"""Postal addresses: recognised by their postal code in a run of text lines, and normalised.
+
+The postal code is the anchor: its format and what stands beside it (a US state, a Dutch town behind it)
+tell the country and where town and street are. Nothing is guessed: a part that cannot be told stays ``None``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from leads.model import Address
+from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES, region_of_name
+
+MAX_PART = 200
+LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
+
+
+@dataclass(frozen=True, slots=True)
+class AddressMatch:
+    """An address in a list of lines: the lines it covers (first, last; inclusive) and how sure the reading is."""
+
+    first_line: int
+    last_line: int
+    address: Address
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """How one family of countries writes postal code and town.
+
+    ``regions`` are the countries that write so; an ``explicit`` anchor tells its country by itself, the
+    others need evidence for one of them or a street beside it. The town is a group of the pattern, or, where
+    there is none, stands before the match.
+    """
+
+    pattern: re.Pattern[str]
+    regions: tuple[str, ...]
+    explicit: bool
+
+
+def _states(names: dict[str, str], *, codes: bool = True) -> str:
+    words = [*(names if codes else ()), *names.values()]
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+_TOWN = r"(?P<city>[^\W\d_][^\d\n,;|•·:@()]{1,48}(?:\d(?!\d)[^\d\n,;|•·:@()]{0,20})?)"
+
+_ANCHORS: tuple[_Anchor, ...] = (
+    _Anchor(
+        re.compile(
+            rf"(?<![A-Za-z])(?P<state>{'|'.join(US_STATES)}|(?i:{_states(US_STATES, codes=False)})|D\.C\.|[A-Z][a-z]\.?)?[.,]?\s{{0,3}}[-–]?\s{{0,2}}"
+            r"(?<![\d-])(?P<code>\d{5}(?:\s?[-–]\s?\d{4})?)(?![\d-]|[.,]\d)"
+        ),
+        ("US",),
+        True,
+    ),
+    _Anchor(
+        re.compile(
+            rf"(?:(?<![A-Za-z])(?P<state>{_states(CANADIAN_PROVINCES)})[.,]?\s{{0,3}})?"
+            r"\b(?P<code>[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z][ -]?\d[ABCEGHJ-NPRSTV-Z]\d)\b",
+            re.IGNORECASE,
+        ),
+        ("CA",),
+        True,
+    ),
+    _Anchor(
+        re.compile(r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"),
+        ("GB",),
+        True,
+    ),
+    _Anchor(
+        re.compile(rf"(?<![A-Za-z])(?P<state>{_states(AUSTRALIAN_STATES)})[.,]?\s{{0,3}}(?:Australia,?\s)?(?P<code>\d{{4}})(?!\d)"),
+        ("AU",),
+        True,
+    ),
+    _Anchor(re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"), ("NL",), True),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- –]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"),
+            ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"), True),
+    _Anchor(re.compile(r"(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), True),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), True),
+    _Anchor(re.compile(r"(?<![\w-])〒?(?P<code>\d{3}-\d{4})(?![\d-])"), ("JP",), False),
+    _Anchor(re.compile(r"(?:[-–,.]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"), ("IN", "CN", "SG", "RU"), False),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{3}} \d{{2}})(?!\d),?\s{{1,3}}{_TOWN}"), ("SE", "CZ", "SK", "GR"), False),
+    _Anchor(
+        re.compile(rf"(?<![\w,.-])(?P<code>\d{{5}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
+        ("DE", "FR", "IT", "ES", "FI", "MX", "TR", "HR", "RS", "EE", "LT", "UA", "MY", "KR", "TH"),
+        False,
+    ),
+    _Anchor(
+        re.compile(rf"(?<![\w,.-])(?P<code>[1-9]\d{{3}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
+        ("AT", "BE", "CH", "DK", "NO", "HU", "LU", "SI", "BG", "LV", "CY"),
+        False,
+    ),
+    _Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"), ("NZ", "ZA", "AU", "PH"), False),
+    _Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|,|[A-Z]))"), ("MX", "PK", "MY", "TH", "SA", "ID", "KR", "TR", "CN", "TW"), False),
+)
+
+_PREFIX_REGION = {"D": "DE", "F": "FR", "I": "IT", "E": "ES", "A": "AT", "B": "BE", "S": "SE", "N": "NO", "L": "LU"}
+_STATE_CODES = {
+    "US": {name.casefold(): code for code, name in US_STATES.items()} | {"d.c.": "DC"},
+    "CA": {name.casefold(): code for code, name in CANADIAN_PROVINCES.items()},
+    "AU": {name.casefold(): code for code, name in AUSTRALIAN_STATES.items()},
+}
+
+_STREET_WORDS = re.compile(
+    r"\b(?:st|str|street|ave|av|avenue|rd|road|blvd|boulevard|blv|dr|drive|ln|lane|way|ct|court|pl|place|plaza|sq|square|"
+    r"hwy|highway|pkwy|parkway|pike|terrace|ter|trail|trl|cir|circle|close|crescent|cres|gardens|row|walk|wharf|mews|"
+    r"hill|park|route|rte|freeway|fwy|expressway|turnpike|loop|alley|broadway|quay|parade|esplanade|estate|gate|green|"
+    r"rue|quai|chemin|allée|cours|impasse|via|viale|piazza|corso|largo|calle|c/|avda|avenida|paseo|plaça|carrer|"
+    r"rua|travessa|praça|alameda|ul|ulica|al|aleja|os|nám|náměstí|ulice|utca|út|tér|gata|gatan|vägen|väg|vej|gade|"
+    r"katu|tie|laan|plein|kade|dijk|weg|platz|allee|gasse|ring|damm|ufer|marg|nagar|chowk|cross|main|sector|jalan)\b\.?"
+    r"|(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|straat|laan|plein|kade|gracht|gatan|vägen|vej|gade|katu|utca)\b"
+    r"|(?i:\bul\.|\bулица|\bпр\.|\bул\.)",
+    re.IGNORECASE,
+)
+_PO_BOX = re.compile(r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|gpo box)\s{0,2}#?\s{0,2}\d", re.IGNORECASE)
+_UNIT = re.compile(
+    r"\b(?:suite|ste|unit|floor|fl|level|lvl|room|rm|apt|apartment|bldg|building|block|shop|office|house|tower|"
+    r"centre|center|mall|business park|industrial|estate|piso|planta|étage|stock|etage)\b|#\s?\d",
+    re.IGNORECASE,
+)
+_US_STREET_END = re.compile(
+    r"\b(?:street|st|avenue|ave|av|road|rd|boulevard|blvd|drive|dr|lane|ln|way|court|ct|place|pl|plaza|square|sq|highway|"
+    r"hwy|parkway|pkwy|pike|terrace|trail|circle|cir|loop|broadway|(?:suite|ste|unit|apt|room|bldg|building|floor|#)"
+    r"\s{0,2}#?\s{0,2}[\w-]{1,6}|#\s?[\w-]{1,6}|box\s\d{1,7})\b\.?(?:\s(?:[NSEW]{1,2}|[NS]\.?[EW]\.?|north|south|east|west)\b\.?)?(?:\s(?:suite|ste|unit|#)\.?\s{0,2}#?\s{0,2}[\w-]{1,6})?",
+    re.IGNORECASE,
+)
+_SEPARATORS = re.compile(r"\s{0,3}[,;|•·‧∙●◦▪*\n\t]\s{0,3}|\s[-–—]\s|\s{0,2}\|\s{0,2}")
+_LABEL = re.compile(
+    r"^\s{0,3}(?:(?:our\s|street\s|mailing\s|postal\s|physical\s|office\s|visiting\s|main\s|head\s|registered\s|corporate\s){0,2}"
+    r"(?:address|adresse|adres|adress|dirección|direccion|indirizzo|endereço|location|headquarters|hq|anschrift|office|"
+    r"besøksadresse|sede|siège|zip|postal code|postcode|cep|cp|c\.p\.|plz|visit us|mail|find us)(?:\s(?:at|is))?)\s{0,3}[:\-–]\s{0,3}",
+    re.IGNORECASE,
+)
+_NOT_ADDRESS = re.compile(
+    r"@|https?:|www\.|©|copyright|\b(?:tel|phone|fax|telefon|tél|téléphone|mobile|mob|call|e-?mail|hours|mon|monday|open|"
+    r"toll[ -]free|contact us|click|directions|attn|attention|abn|vat|reg\.? no|price|map)\b",
+    re.IGNORECASE,
+)
+_HOUSE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
+
+
+def looks_like_street(text: str) -> bool:
+    """Whether ``text`` names a street or a post office box: a number with a street word, or either shape."""
+    if len(text) > 100 or _NOT_ADDRESS.search(text):
+        return False
+    if _PO_BOX.search(text):
+        return True
+    has_number = _HOUSE_NUMBER.search(text) is not None
+    return has_number and (_STREET_WORDS.search(text) is not None or _PLAIN_STREET.match(text) is not None)
+
+
+# "Kruisstraat 10", "123 Elizabeth", "Norrtullsgatan 6-8": a short name with one number at an end.
+_PLAIN_STREET = re.compile(
+    r"^(?:\d{1,5}[A-Za-z]?(?:\s?[-–/]\s?\d{1,5}[A-Za-z]?)?,?\s[^\W\d_][^\d]{2,45}|[^\W\d_][^\d]{3,45}\s\d{1,4}\s?[A-Za-z]?(?:\s?[-–/]\s?\d{0,4}[A-Za-z]?)?)$"
+)
+
+
+def normalise_address(
+    street: str | None = None,
+    city: str | None = None,
+    region: str | None = None,
+    postal_code: str | None = None,
+    country: str | None = None,
+) -> Address | None:
+    """The parts cleaned and bounded; the country as ISO 3166-1 alpha-2 if it can be told; ``None`` if all are empty."""
+    code = region_of_name(country) if country else None
+    address = Address(
+        street=_part(street), city=_part(city), region=_part(region), postal_code=_part(postal_code), country=code
+    )
+    return address if any((address.street, address.city, address.region, address.postal_code)) else None
+
+
+def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[str]]) -> list[AddressMatch]:
+    """The addresses in a page's lines, top to bottom. ``regions_at(line)`` ranks the countries likely there."""
+    matches: list[AddressMatch] = []
+    floor = 0
+    for index, text in enumerate(texts):
+        if not 4 <= len(text) <= 600 or not any(char.isdigit() for char in text):
+            continue
+        left = 0
+        while (read := _first_in_line(texts, index, left, floor, regions_at(index))) is not None:
+            match, left = read
+            matches.append(match)
+            floor = index + 1
+    return matches
+
+
+def _first_in_line(
+    texts: Sequence[str], index: int, left: int, floor: int, ranked: Sequence[str]
+) -> tuple[AddressMatch, int] | None:
+    """The first address whose postal code stands in line ``index`` past offset ``left``, and where it ends."""
+    for anchor in _ANCHORS:
+        if not anchor.explicit and ranked and not set(ranked[:3]) & set(anchor.regions):
+            continue
+        for found in anchor.pattern.finditer(texts[index], left):
+            above = _parts_above(texts, index, floor) if left == 0 else []
+            match = _read(texts[index], left, index, found, anchor, above, ranked)
+            if match:
+                return match, found.end()
+    return None
+
+
+def _parts_above(texts: Sequence[str], index: int, floor: int) -> list[tuple[int, str]]:
+    """The parts of the lines above that may belong to the address: (line, part), nearest last."""
+    parts: list[tuple[int, str]] = []
+    for line in range(index - 1, max(floor, index - LINES_ABOVE) - 1, -1):
+        text = _LABEL.sub("", texts[line])
+        if len(text) > 120 or _NOT_ADDRESS.search(text):
+            break
+        parts[:0] = [(line, part) for part in _split(text)]
+    return parts
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in (piece.strip(" .,:-–|") for piece in _SEPARATORS.split(text)) if part]
+
+
+def _read(
+    text: str,
+    left: int,
+    index: int,
+    found: re.Match[str],
+    anchor: _Anchor,
+    above: list[tuple[int, str]],
+    ranked: Sequence[str],
+) -> AddressMatch | None:
+    groups = found.groupdict()
+    parts = [*above, *((index, part) for part in _split(_LABEL.sub("", text[left : found.start()])[-200:]))]
+    country = _country(anchor, groups, ranked)
+    state = _state(country, groups.get("state"))
+    if "city" in groups:
+        city: str | None = _trim_town(groups["city"])
+    else:
+        if groups.get("state") and state is None and country == "US":
+            parts.append((index, groups["state"]))  # "St 12345": the end of a town or street, no state
+        city, state = _take_town(parts, country, state)
+    street, first = _take_street(parts)
+    if not _is_credible(anchor, country, state, city, street, groups["code"], ranked):
+        return None
+    address = normalise_address(street, city, state, groups["code"])
+    if address is None:
+        return None
+    address = address.model_copy(update={"country": country})
+    confidence = 0.5 + 0.2 * (street is not None) + 0.1 * (city is not None) + 0.1 * anchor.explicit
+    return AddressMatch(first if first is not None else index, index, address, confidence)
+
+
+def _country(anchor: _Anchor, groups: dict[str, str | None], ranked: Sequence[str]) -> str | None:
+    prefix = groups.get("prefix")
+    if prefix:
+        return _PREFIX_REGION.get(prefix, prefix)
+    if len(anchor.regions) == 1:
+        return anchor.regions[0]
+    return next((region for region in ranked if region in anchor.regions), None)
+
+
+def _state(country: str | None, state: str | None) -> str | None:
+    if not state or country not in _STATE_CODES:
+        return None
+    names = _STATE_CODES[country]
+    word = state.strip(" .,").casefold()
+    if word in names:
+        return names[word]
+    code = state.strip(" .,").upper()
+    return code if code in names.values() else names.get(state.casefold())
+
+
+def _trim_town(text: str) -> str | None:
+    """The town of what stands behind a postal code: up to the next separator, country name or label."""
+    town = re.split(r"\s[-–(]|[,;|•·(/]|\s{2,}|\b(?i:tel|phone|fax|e-?mail|telefon|tél)\b", text)[0].strip(" .,:-–")
+    words = town.split()
+    while len(words) > 1 and region_of_name(words[-1]) and len(words[-1]) > 2:
+        words.pop()
+    return " ".join(words) if 0 < len(words) <= 5 else None
+
+
+def _take_town(
+    parts: list[tuple[int, str]], country: str | None, state: str | None
+) -> tuple[str | None, str | None]:
+    """Removes the town (and a state or county written as a part of its own) from the end of ``parts``."""
+    region = state
+    while parts:
+        line, part = parts.pop()
+        if region is None and (known := _state(country, part)):
+            region = known
+            continue
+        if part.casefold() in _BRITISH_COUNTIES and country == "GB" and parts and not looks_like_street(parts[-1][1]):
+            region = part
+            continue
+        if region_of_name(part) and len(part) > 3 and part.casefold() != "georgia":
+            continue
+        street, town = _split_street_and_town(part)
+        if street:
+            parts.append((line, street))
+        if town and region is None and country in _STATE_CODES:
+            town, region = _split_state(town, country)
+        return (town if town and len(town) <= 60 and len(town.split()) <= 6 else None), region
+    return None, region
+
+
+def _split_street_and_town(part: str) -> tuple[str | None, str | None]:
+    """``"12 Main St. Auburn"`` as (``"12 Main St."``, ``"Auburn"``); a part without digits is all town."""
+    if not any(char.isdigit() for char in part):
+        return (part, None) if _UNIT.search(part) and _STREET_WORDS.search(part) else (None, part)
+    ends = [found.end() for found in _US_STREET_END.finditer(part) if found.end() < len(part) - 1]
+    if ends:
+        town = part[ends[-1] :].strip(" .,")
+        if town and not any(char.isdigit() for char in town):
+            return part[: ends[-1]], town
+    return part, None
+
+
+def _split_state(town: str, country: str | None) -> tuple[str, str | None]:
+    words = town.split()
+    for count in (1, 2):
+        if len(words) > count and (known := _state(country, " ".join(words[-count:]))):
+            return " ".join(words[:-count]), known
+    return town, None
+
+
+def _take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
+    """The street of the parts above the town, with the units around it, and the first line it stands in."""
+    for end in range(len(parts) - 1, max(-1, len(parts) - 5), -1):
+        if not looks_like_street(parts[end][1]):
+            continue
+        first = last = end
+        while last + 1 < len(parts) and _belongs_to_street(parts[last + 1][1]):
+            last += 1
+        while first > 0 and end - first < 3 and _belongs_to_street(parts[first - 1][1]):
+            first -= 1
+        return ", ".join(part for _, part in parts[first : last + 1]), parts[first][0]
+    return None, None
+
+
+def _belongs_to_street(part: str) -> bool:
+    return len(part) <= 60 and (_UNIT.search(part) is not None and len(part.split()) <= 6 or looks_like_street(part))
+
+
+def _is_credible(
+    anchor: _Anchor,
+    country: str | None,
+    state: str | None,
+    city: str | None,
+    street: str | None,
+    code: str,
+    ranked: Sequence[str],
+) -> bool:
+    if anchor.regions == ("US",):
+        return state is not None and (city is not None or street is not None) or (
+            street is not None and city is not None and "US" in ranked[:1]
+        )
+    if anchor.explicit:
+        return city is not None or street is not None
+    return street is not None and (city is not None or country == "SG") and (country is not None or not ranked)
+
+
+def _part(text: str | None) -> str | None:
+    cleaned = re.sub(r"\s+", " ", text).strip(" ,;|-–") if text else ""
+    return cleaned[:MAX_PART] or None
+
+
+_BRITISH_COUNTIES = frozenset(
+    "avon bedfordshire beds berkshire berks buckinghamshire bucks cambridgeshire cambs cheshire cleveland cornwall"
+    " cumbria derbyshire devon dorset durham essex gloucestershire hampshire hants herefordshire hertfordshire herts"
+    " humberside kent lancashire lancs leicestershire leics lincolnshire lincs merseyside middlesex norfolk"
+    " northamptonshire northants northumberland nottinghamshire notts oxfordshire oxon rutland shropshire somerset"
+    " staffordshire staffs suffolk surrey warwickshire wiltshire wilts worcestershire worcs yorkshire fife lothian".split()
+) | {"east sussex", "west sussex", "north yorkshire", "south yorkshire", "west yorkshire", "west midlands",
+     "greater manchester", "greater london", "tyne and wear", "isle of wight", "co. durham", "county durham"}

@@ -1,0 +1,212 @@
+"""Puts the findings of one page together: which phone, e-mail and address belongs to which business.
+
+A page tells of one business unless its structured data or its layout says otherwise: several structured
+businesses, or several addresses, are several leads. What stands near a branch belongs to it; the rest belongs
+to the first lead, which is the page's own business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from leads.addresses import AddressMatch, find_addresses
+from leads.extract.businesses import country_of, find_businesses, make_geo
+from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
+from leads.extract.document import Document
+from leads.extract.draft import Draft, fold
+from leads.extract.evidence import RegionEvidence, gather
+from leads.extract.items import find_items
+from leads.extract.names import find_name, tidy_name
+from leads.extract.profiles import find_socials
+from leads.model import Geo, Lead
+
+MAX_LEADS = 500  # of one page
+# Between the town line of a branch and its last phone or e-mail lie a few lines; past that it is someone else's.
+_REACH_BELOW = 8
+_REACH_ABOVE = 5
+_MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
+_HOURS = re.compile(
+    r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
+    r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
+    re.IGNORECASE,
+)
+_MAP_POINT = (
+    re.compile(r"[@=]\s?(?P<lat>-?\d{1,2}\.\d{3,12})(?:,|%2C)(?P<lng>-?\d{1,3}\.\d{3,12})", re.IGNORECASE),
+    re.compile(r"!2d(?P<lng>-?\d{1,3}\.\d{3,18})!3d(?P<lat>-?\d{1,2}\.\d{3,18})"),
+)
+
+
+def assemble(document: Document) -> list[Lead]:
+    """The leads of a parsed page, the page's own business first."""
+    items = find_items(document)
+    evidence = gather(document)
+    for region in country_of(items)[:5]:
+        evidence.add_page(region, 3.0)
+    structured = find_businesses(items, document, evidence)
+    texts = [line.text for line in document.lines]
+    addresses = find_addresses(texts, lambda line: evidence.ranked(line))
+    for found in addresses:
+        evidence.add_near(found.last_line, found.address.country, 2.0)
+    phones = find_page_phones(document, evidence)
+    emails = find_page_emails(document)
+    drafts = _drafts(document, structured, addresses)
+    _hand_out(drafts, phones, emails)
+    if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
+        _add_page_facts(document, drafts[0])
+    leads = [draft.freeze(document.url) for draft in drafts[:MAX_LEADS]]
+    return [lead for lead in leads if _is_lead(lead)]
+
+
+def _is_lead(lead: Lead) -> bool:
+    """A way to reach it, or a name we are rather sure of."""
+    if lead.phones or lead.emails or lead.address:
+        return True
+    known = lead.provenance.get("display_name")
+    return known is not None and known.confidence >= _MIN_NAME_CONFIDENCE
+
+
+def _drafts(document: Document, structured: list[Draft], addresses: list[AddressMatch]) -> list[Draft]:
+    """The structured businesses, joined by the addresses of the layout that are not theirs."""
+    name = find_name(
+        document, [draft.name for draft in structured[:1] if draft.name], [found.first_line for found in addresses]
+    )
+    drafts = list(structured)
+    unnamed: list[Draft] = []
+    for found in addresses:
+        branch = Draft(lines=(found.first_line, found.last_line))
+        branch.set("address", found.address, "text", found.confidence)
+        home = next((draft for draft in (*drafts, *unnamed) if _is_at(draft, branch)), None)
+        if home is None:
+            unnamed.append(branch)
+        else:
+            home.lines = home.lines or branch.lines
+            home.set("address", found.address, "text", found.confidence)
+    main = next((draft for draft in drafts if draft.name), None)
+    if main is None:
+        main = drafts[0] if drafts else unnamed.pop(0) if unnamed else Draft()
+        if main not in drafts:
+            drafts.insert(0, main)
+    elif main.address is None and unnamed:
+        main.absorb(unnamed[0])
+        main.lines = unnamed.pop(0).lines
+    if name:
+        main.set_name(name.text, name.source, name.confidence)
+    for branch in unnamed:
+        own = _name_above(document, branch)
+        branch.set_name(own or (main.name if main else None), "layout" if own else "page", 0.5)
+    drafts.remove(main)
+    return [main, *drafts, *unnamed]
+
+
+def _is_at(draft: Draft, branch: Draft) -> bool:
+    if draft.address is None or branch.address is None:
+        return False
+    ours, theirs = draft.address, branch.address
+    if ours.postal_code and theirs.postal_code and fold(ours.postal_code) != fold(theirs.postal_code):
+        return False
+    if ours.street and theirs.street:
+        return fold(ours.street)[:12] == fold(theirs.street)[:12] or fold(theirs.street) in fold(ours.street)
+    return bool(ours.postal_code and theirs.postal_code)
+
+
+def _name_above(document: Document, branch: Draft) -> str | None:
+    """The heading right above a branch's address, where it names a business rather than a kind of office."""
+    first = branch.lines[0] if branch.lines else 0
+    for number in (first - 1, first - 2):
+        if number < 0:
+            break
+        line = document.lines[number]
+        if len(line.text) <= 80 and not any(char.isdigit() for char in line.text):
+            name = tidy_name(line.text)
+            if name and ":" not in name and len(name.split()) <= 8:
+                return name
+    return None
+
+
+def _hand_out(drafts: list[Draft], phones: list[FoundPhone], emails: list[FoundEmail]) -> None:
+    """Gives each finding to the draft that has it already, else to the nearest branch above it, else to the first."""
+    placed = sorted((draft for draft in drafts if draft.lines), key=lambda draft: draft.lines or (0, 0))
+    holders: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        for phone in draft.phones:
+            holders.setdefault(phone.normalized_e164 or phone.raw, []).append(draft)
+        for email in draft.emails:
+            holders.setdefault(email.address, []).append(draft)
+    for found in phones:
+        key = found.phone.normalized_e164 or found.phone.raw
+        for draft in holders.get(key) or [_nearest(placed, found.line, drafts[0])]:
+            draft.phones.append(found.phone)
+    for each in emails:
+        for draft in holders.get(each.email.address) or [_nearest(placed, each.line, drafts[0])]:
+            draft.emails.append(each.email)
+
+
+def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
+    if len(placed) <= 1:
+        return fallback
+    best, distance = fallback, _REACH_BELOW + 1
+    for draft in placed:
+        first, last = draft.lines or (0, 0)
+        if line > last:
+            gap = line - last
+        elif line < first:
+            gap = (first - line) + (_REACH_BELOW - _REACH_ABOVE)
+        else:
+            return draft
+        if gap < distance:
+            best, distance = draft, gap
+    return best
+
+
+def _add_page_facts(document: Document, main: Draft) -> None:
+    """What a page says about itself counts for its one business."""
+    parts = urlsplit(document.url)
+    if parts.scheme in ("http", "https") and parts.netloc:
+        main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
+    socials = find_socials(link.url for link in document.links)
+    if socials:
+        held = main.values.get("socials", {})
+        main.set("socials", socials, "link", 0.8)
+        main.values["socials"] = {**socials, **held}
+    description = document.metas.get("og:description") or document.metas.get("description")
+    main.set("description", description[:1_000] if description else None, "meta", 0.6)
+    logo = document.metas.get("og:logo")
+    main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
+    main.set("geo", _geo(document), "map", 0.6)
+    hours = [line.text[:200] for line in document.lines if len(line.text) <= 160 and _HOURS.search(line.text)]
+    main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
+
+
+def _logo(document: Document) -> str | None:
+    for image in document.root.iter("img"):
+        marks = f"{image.get('class') or ''} {image.get('id') or ''} {image.get('alt') or ''} {image.get('src') or ''}"
+        source = image.get("src") or ""
+        if "logo" in marks[:600].lower() and source and not source.startswith("data:"):
+            return document.resolve(source)
+    return None
+
+
+def _geo(document: Document) -> Geo | None:
+    position = document.metas.get("geo.position") or document.metas.get("icbm") or ""
+    found = re.match(r"\s{0,3}(-?\d{1,2}\.\d{1,12})\s{0,3}[;,]\s{0,3}(-?\d{1,3}\.\d{1,12})", position)
+    if found:
+        return make_geo(float(found[1]), float(found[2]))
+    for address in _map_addresses(document):
+        for pattern in _MAP_POINT:
+            point = pattern.search(address[:2_000])
+            if point:
+                return make_geo(float(point["lat"]), float(point["lng"]))
+    return None
+
+
+def _map_addresses(document: Document) -> Iterator[str]:
+    for frame in document.root.iter("iframe"):
+        if "map" in (frame.get("src") or ""):
+            yield frame.get("src")
+    for link in document.links:
+        if "map" in link.url:
+            yield link.url
+
+

@@ -1,0 +1,195 @@
+"""Phones and e-mails of a page, each with the line it stands in, from links, attributes and visible text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leads.emails import email_detail, emails_in_href, find_emails
+from leads.extract.document import Document, Line, selector_of
+from leads.extract.evidence import RegionEvidence
+from leads.model import Email, Phone, Validation
+from leads.phones import PhoneMatch, best_phone, find_phones, may_hold_phone, phone_in_href, phone_of
+
+_FAX = re.compile(r"\b(?:tele)?fax\w{0,3}\b|facsimile|télécopie|\bfaks\w{0,2}\b|факс|\bf(?=\s{0,2}[:.])|传真|ファックス", re.IGNORECASE)
+_VOICE = re.compile(
+    r"\b(?:tel\w{0,10}|tél\w{0,9}|phone\w{0,2}|ph|call|mob\w{0,4}|cell\w{0,4}|gsm|handy|fon|voice|hotline|direct|office|main|toll|"
+    r"whatsapp|sms|puh\w{0,6}|tlf|t|p|m)(?=\b|\s|:|\.)|тел|电话|電話|☎|✆|📞|☏",
+    re.IGNORECASE,
+)
+_BOTH = re.compile(r"(?:tel\w{0,7}|phone|ph)\.?\s{0,2}(?:/|&|and|\+|und|et|y)\s{0,2}(?:tele)?fax", re.IGNORECASE)
+_NO_PHONE = re.compile(
+    r"(?:\bvat|\bbtw|\babn|\bacn|\bkvk|\bein|\bcif|\bnif|\bnip|\bregon|\bkrs|\bsiret|\bsiren|\brcs|\biban|\bbic|\bswift|p\. ?iva|"
+    r"partita iva|\bisbn|\bissn|\bcnpj|\border|item|\bsku|model|part (?:no|number)|licen[cs]e|registration|reg(?:istered)?\.? (?:no|number)|"
+    r"company (?:no|number)|\bid|\binvoice|\baccount|serial|handelsregister|ust-?id\w*|hrb|\bnmls|\bdre|\bcrd|konto\w*|\bpatent\w*|\bпин|инн|огрн|унп|р/с|\bfax id)"
+    r"[\w. ]{0,12}[#:№.\s]{0,4}$",
+    re.IGNORECASE,
+)
+_LABEL_REACH = 45
+_FRAGMENT = re.compile(r"^[+()\d][\d\s().\-/–]{0,11}$")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhone:
+    line: int
+    phone: Phone
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEmail:
+    line: int
+    email: Email
+
+
+def find_page_phones(document: Document, evidence: RegionEvidence) -> list[FoundPhone]:
+    """Every number of the page in reading order; one that stands in a link and in its text comes twice."""
+    found = [*_linked_phones(document, evidence), *_text_phones(document, evidence), *_alt_phones(document, evidence)]
+    return sorted(found, key=lambda each: each.line)
+
+
+def find_page_emails(document: Document) -> list[FoundEmail]:
+    """Every address of the page in reading order, duplicates included."""
+    found: list[FoundEmail] = []
+    for link in document.links:
+        for address in emails_in_href(link.href):
+            found.append(FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)))
+    for line in document.lines:
+        for match in find_emails(line.text):
+            found.append(FoundEmail(line.number, email_detail(match.address, "text", match.confidence)))
+    for number, alt, _ in document.alts:
+        for match in find_emails(alt):
+            found.append(FoundEmail(number, email_detail(match.address, "attribute", min(0.7, match.confidence))))
+    return sorted(found, key=lambda each: each.line)
+
+
+def _linked_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+    for link in document.links:
+        raw = phone_in_href(link.href)
+        if raw is None:
+            continue
+        context = _context(document, link.line, link.text)
+        is_fax = link.href.lower().startswith("fax:") or (kind_of_label(context) == "fax")
+        phone = best_phone(
+            raw,
+            evidence.ranked(link.line, raw),
+            source="tel_link",
+            kind="fax" if is_fax else "voice",
+            confidence=0.95,
+            selector=selector_of(link.element),
+        )
+        yield FoundPhone(link.line, phone)
+
+
+def _context(document: Document, number: int, text: str) -> str:
+    """What stands before ``text`` in its line, or the line above when nothing does."""
+    if number >= len(document.lines):
+        return ""
+    line = document.lines[number].text
+    place = line.find(text) if text else -1
+    before = line[:place] if place > 0 else ""
+    return before or (document.lines[number - 1].text if number else "")
+
+
+def _text_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+    for line in _searchable_lines(document):
+        text = line.text
+        for match in find_phones(text, evidence.ranked(line.number, text)):
+            before = _label_before(document, line, match)
+            if _NO_PHONE.search(before) or _is_bare_number(text, match, before):
+                continue
+            labelled = _VOICE.search(before) is not None or _FAX.search(before) is not None
+            phone = phone_of(
+                match.number,
+                match.raw,
+                source="text",
+                kind=kind_of_label(before) or _kind_after(text, match.end) or "voice",
+                confidence=0.85 if labelled else 0.7,
+                selector=selector_of(line.element_at(match.start)),
+            )
+            yield FoundPhone(line.number, phone)
+
+
+def _searchable_lines(document: Document) -> Iterator[Line]:
+    """The lines that may hold a number, and short runs of lines that only together do ("020" above "7946 0000")."""
+    fragments: list[Line] = []
+    for line in document.lines:
+        if may_hold_phone(line.text):
+            yield line
+        if _FRAGMENT.match(line.text) and len(fragments) < 4:
+            fragments.append(line)
+            continue
+        if len(fragments) > 1:
+            yield _joined(fragments)
+        fragments = [line] if _FRAGMENT.match(line.text) else []
+    if len(fragments) > 1:
+        yield _joined(fragments)
+
+
+def _joined(lines: list[Line]) -> Line:
+    first = lines[0]
+    return Line(first.number, " ".join(line.text for line in lines), first.pieces, first.tag)
+
+
+def _alt_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+    for number, alt, element in document.alts:
+        if not may_hold_phone(alt):
+            continue
+        for match in find_phones(alt, evidence.ranked(number, alt)):
+            if _is_bare_number(alt, match, alt[: match.start]):
+                continue
+            kind = kind_of_label(alt[: match.start]) or "voice"
+            phone = phone_of(
+                match.number, match.raw, source="attribute", kind=kind, confidence=0.6, selector=selector_of(element)
+            )
+            yield FoundPhone(number, phone)
+
+
+def _label_before(document: Document, line: Line, match: PhoneMatch) -> str:
+    """The words right before the number: of its line, or the line above where the number opens its line."""
+    before = line.text[max(0, match.start - _LABEL_REACH) : match.start]
+    if any(char.isalpha() for char in before) or line.number == 0:
+        return before
+    above = document.lines[line.number - 1].text
+    return f"{above[-_LABEL_REACH:]} {before}" if len(above) <= _LABEL_REACH else before
+
+
+def kind_of_label(text: str) -> str | None:
+    """``"fax"`` or ``"voice"`` by the last label in ``text``, ``None`` without one."""
+    if _BOTH.search(text[-_LABEL_REACH:]):
+        return "voice"
+    fax = max((found.start() for found in _FAX.finditer(text)), default=-1)
+    voice = max((found.start() for found in _VOICE.finditer(text)), default=-1)
+    if fax == voice == -1:
+        return None
+    # "Telefax" matches both at one place; the longer word is the fax.
+    return "fax" if fax >= voice else "voice"
+
+
+def _kind_after(text: str, end: int) -> str | None:
+    """``555-0100 (fax)``: a label may follow its number."""
+    return "fax" if re.match(r"\s{0,2}[(\[\-–,]\s{0,2}(?:tele)?fax", text[end : end + 12], re.IGNORECASE) else None
+
+
+def _is_bare_number(text: str, match: PhoneMatch, before: str) -> bool:
+    """A run of digits that nothing calls a phone is an article number as often as not."""
+    if not match.raw.isdigit() or match.raw.startswith("0"):
+        return False
+    labelled = _VOICE.search(before) is not None or _FAX.search(before) is not None
+    return not labelled and text.strip() != match.raw
+
+
+def merge_phones(found: list[Phone], limit: int = 50) -> list[Phone]:
+    """One entry a number: the surest reading wins; numbers without E.164 are told apart by how they are written."""
+    best: dict[str, Phone] = {}
+    for phone in found:
+        key = f"{phone.normalized_e164 or phone.raw}x{phone.extension or ''}"
+        held = best.get(key)
+        if held is None:
+            best[key] = phone
+        elif (phone.validation_status is Validation.VALID, phone.confidence) > (
+            held.validation_status is Validation.VALID,
+            held.confidence,
+        ):
+            best[key] = phone
+    return list(best.values())[:limit]

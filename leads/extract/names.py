@@ -1,0 +1,180 @@
+"""What the business calls itself: candidates from all over the page vote for one another.
+
+No single place is reliable: titles carry slogans, ``h1`` says "Contact us", logos have no ``alt``. A name that
+several of them share, or that the domain spells, is the name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leads.domains import own_domain
+from leads.extract.document import Document, clean, text_of
+
+MAX_NAME = 120
+
+_TITLE_SEPARATORS = re.compile(r"\s+[|\-–—»«›:·•~/]+\s+|\s*[|»«›•·]\s*|:\s+|\s+[-–—]\s*|--+")
+_LEGAL_FORM = re.compile(
+    r"\b(?:inc|llc|l\.l\.c|ltd|limited|llp|plc|corp|corporation|company|co|gmbh|ag|kg|ug|e\.v|ohg|gbr|s\.?a\.?r\.?l|sarl|sas|s\.a|s\.a\.s|"
+    r"b\.?v|n\.?v|v\.?o\.?f|s\.?r\.?l|s\.?p\.?a|s\.?l|s\.?l\.?u|s\.r\.o|a\.s|sp\. z o\.o|pty ltd|pvt\.? ltd|pty|ab|oy|a/s|aps|kft|bt|d\.o\.o|ltda|оoo|ооо|зао|оао|mmc|qsc|associates|& sons|& co)\b\.?",
+    re.IGNORECASE,
+)
+_LEGAL_TAIL = re.compile(
+    r"^(?P<name>.{2,80}?[\s,](?:inc|llc|l\.l\.c|ltd|limited|llp|plc|corp|corporation|gmbh|kg|ug|s\.?a\.?r\.?l|sas|s\.a|b\.?v|n\.?v|s\.?r\.?l|s\.?p\.?a|s\.?l\.?u?|"
+    r"s\.r\.o|sp\. z o\.o|pty\.? ltd|pvt\.? ltd|ab|oy|a/s|aps|kft|d\.o\.o|ltda)\.?)(?=$|[\s,.;|–-])",
+    re.IGNORECASE,
+)
+_COPYRIGHT = re.compile(
+    r"(?:©|\(c\)|copyright|&copy;)[\s©:]{0,5}(?:copyright)?[\s©]{0,3}(?:\(c\))?\s{0,3}(?:by\s)?(?:(?:19|20)\d\d(?:\s?[-–/,]\s?(?:(?:19|20)?\d\d|present|today))?[\s,.:|-]{0,4}){0,3}(?:by\s)?"
+    r"(?P<name>[^|•·©\n]{2,100})",
+    re.IGNORECASE,
+)
+_COPYRIGHT_END = re.compile(
+    r"\s{0,3}(?:[.,;|\-–:]?\s?\b(?:all rights?|alle rechte|tous droits|todos los derechos|tutti i diritti|wszelkie|powered|designed|site by|website by|web design|privacy|terms|"
+    r"copyright|registered|is a |are |used |(?:19|20)\d\d|a division|unless|no part|disclaimer|legal|sitemap|contact)\b|[.;!]\s|\s[-–|]\s|,\s(?!inc|llc|ltd|l\.|s\.|corp|co\b)|©).*$",
+    re.IGNORECASE,
+)
+_GENERIC = re.compile(
+    r"^(?:the\s|our\s|your\s|my\s)?(?:contacts?(?:\s(?:us|info\w*|details|page|form|me|our \w+|the \w+))?|home(?:\s?page)?|welcome(?: to.{0,40})?|about(?:\s(?:us|me|our .{0,30}|the company))?|"
+    r"locations?|directions?|offices?|menu|services|products|news|blog|index|untitled(?: document)?|get in touch|reach us|find us|where to find us|imprint|impressum|kontakt\w*|"
+    r"contact(?:o|e|ez|ez-nous|eer|ar|atti)?(?: nous)?|contatti|chi siamo|über uns|startseite|accueil|inicio|hem|om oss|over ons|search(?: results)?|login|site ?map|privacy.{0,20}|terms.{0,30}|"
+    r"customer (?:service|support|care)|support|help|faqs?|team|staff|our team|staff directory|directory|main|default|page not found|404.{0,20}|mentions légales|all rights.{0,30}|"
+    r"logo|header|banner|hours.{0,30}|events?|gallery|photos?|testimonials|careers|feedback|email us|quick links|follow us|navigation|call us.{0,30}|address|phone|telephone|more|cart|"
+    r"mailing address|general (?:information|inquiries)|information|company|corporate|headquarters|reservations|online|official (?:site|website).{0,20}|reviews?|opening hours|newsletter|share this.{0,20}|"
+    r"o nas|kontakty|onas|yhteystiedot|kapcsolat|iletişim|контакты|о компании|главная|profile|company profile|about company|resources|sign (?:in|up)|skip to.{0,30}|toggle navigation|links)$",
+    re.IGNORECASE,
+)
+_EDGE = " \t\n.,:;|-–—»«›•·~*\"'“”_/()[]"
+_NOISE_PREFIX = re.compile(r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) of|call|email|visit|willkommen bei|bienvenue chez|©)\s+", re.IGNORECASE)
+_NOISE_SUFFIX = re.compile(r"(?:\s(?:home ?page|website|official site|logo|contact(?: us)?|home|contact information))$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    text: str
+    source: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    text: str
+    key: str
+    source: str
+    weight: float
+
+
+def find_name(document: Document, structured: list[str], address_lines: list[int]) -> Name | None:
+    """The page's best name. ``structured`` are names that structured data gave; ``address_lines`` the first
+    lines of its addresses, since the line above an address is often whose address it is."""
+    candidates = list(_candidates(document, structured, address_lines))
+    if not candidates:
+        return None
+    domain = own_domain(document.url)
+    label = re.sub(r"[^a-z0-9]", "", domain.split(".")[0]) if domain and not domain.startswith("example.") else ""
+    scored = [(_score(candidate, candidates, label), -len(candidate.text), candidate) for candidate in candidates]
+    score, _, best = max(scored, key=lambda row: row[:2])
+    return Name(best.text, best.source, round(min(0.95, 0.2 + score / 4), 2))
+
+
+def _candidates(document: Document, structured: list[str], address_lines: list[int]) -> Iterator[_Candidate]:
+    for name in structured:
+        yield from _candidate(name, "structured", 3.0)
+    yield from _candidate(document.metas.get("og:site_name", ""), "og:site_name", 2.0)
+    yield from _candidate(document.metas.get("application-name", ""), "meta", 1.4)
+    yield from _from_title(document.title, "title")
+    if document.metas.get("og:title", "") != document.title:
+        yield from _from_title(document.metas.get("og:title", ""), "og:title")
+    yield from _from_copyright(document)
+    for heading in document.root.iter("h1"):
+        yield from _candidate(text_of(heading, 200), "h1", 1.0)
+    for line, alt, element in document.alts[:40]:
+        marks = f"{element.get('src') or ''} {element.get('class') or ''} {element.get('id') or ''} {alt}".lower()
+        if "logo" in marks or (line <= 3 and element.getparent() is not None and element.getparent().tag == "a"):
+            yield from _candidate(re.sub(r"(?i)\blogo\b", "", alt), "logo", 1.1)
+    for first in address_lines[:4]:
+        yield from _from_address_block(document, first)
+
+
+def _from_title(title: str, source: str) -> Iterator[_Candidate]:
+    pieces = [piece for piece in _TITLE_SEPARATORS.split(title) if piece and piece.strip(_EDGE)]
+    for place, piece in enumerate(pieces):
+        edge = 0.2 if place in (0, len(pieces) - 1) else 0.0
+        yield from _candidate(piece, source, 1.0 + edge)
+
+
+def _from_copyright(document: Document) -> Iterator[_Candidate]:
+    for line in document.lines:
+        text = line.text
+        if "©" not in text and "opyright" not in text and "(c)" not in text.lower() and "OPYRIGHT" not in text:
+            continue
+        for found in _COPYRIGHT.finditer(text[:600]):
+            name = _COPYRIGHT_END.sub("", found["name"])
+            yield from _candidate(name, "copyright", 1.5)
+
+
+def _from_address_block(document: Document, first: int) -> Iterator[_Candidate]:
+    for number in (first - 1, first - 2, first):
+        if 0 <= number < len(document.lines):
+            text = document.lines[number].text
+            legal = _LEGAL_TAIL.match(text)
+            if legal:
+                yield from _candidate(legal["name"], "address_block", 1.5)
+            elif number == first - 1 and not any(char.isdigit() for char in text):
+                yield from _candidate(text, "address_block", 0.7)
+
+
+def tidy_name(text: str) -> str | None:
+    """``text`` as a name: no edge punctuation, no "Welcome to"; ``None`` where it cannot be one."""
+    name = _NOISE_PREFIX.sub("", clean(text[:400]).strip(_EDGE))
+    name = _NOISE_SUFFIX.sub("", name).strip(_EDGE.replace(")", "").replace(".", "") + ",")
+    letters = sum(char.isalpha() for char in name)
+    if not 2 <= len(name) <= MAX_NAME or letters < 2 or len(name.split()) > 12 or "@" in name:
+        return None
+    return None if _GENERIC.match(name) or name.lower().startswith(("http:", "https:", "tel:")) else name
+
+
+def _candidate(text: str, source: str, weight: float) -> Iterator[_Candidate]:
+    name = tidy_name(text)
+    if name:
+        yield _Candidate(name, _fold(name), source, weight)
+
+
+def _fold(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", _LEGAL_FORM.sub(" ", text).casefold()).strip() or text.casefold()
+
+
+def _score(candidate: _Candidate, others: list[_Candidate], label: str) -> float:
+    score = candidate.weight
+    places = {candidate.source}
+    squeezed = candidate.key.replace(" ", "")
+    for other in others:
+        if other is candidate or other.source in places or not other.key:
+            continue
+        if other.key == candidate.key:
+            score += 0.8 * other.weight
+            places.add(other.source)
+        elif len(candidate.key) >= 4 and _contains(other.key, candidate.key):
+            score += 0.35 * other.weight
+            places.add(other.source)
+    if label and len(squeezed) >= 3:
+        initials = "".join(word[0] for word in candidate.key.split())
+        if squeezed == label or (len(squeezed) >= 5 and squeezed.removeprefix("the") == label.removeprefix("the")):
+            score += 2.0
+        elif len(label) >= 5 and (squeezed.startswith(label) or label.startswith(squeezed)) and len(squeezed) >= 4:
+            score += 1.2
+        elif len(label) >= 5 and label in squeezed or (len(initials) >= 3 and initials == label):
+            score += 0.9
+    if _LEGAL_FORM.search(candidate.text) and candidate.source in ("copyright", "address_block", "title"):
+        score += 0.5
+    if len(candidate.text.split()) > 6:
+        score -= 0.8
+    if candidate.text[:1].islower():
+        score -= 0.4
+    return score
+
+
+def _contains(text: str, part: str) -> bool:
+    return f" {part} " in f" {text} "

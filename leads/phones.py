@@ -1,0 +1,196 @@
+"""Phone numbers: normalised by libphonenumber, and found in a line of text.
+
+libphonenumber's word is final: a number is ``valid`` if it says so, and fictional ranges are whatever it
+says. What it cannot know, the country of a number without ``+``, its callers rank (see
+``leads.extract.evidence``) and pass in as a sequence of regions, most likely first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import phonenumbers
+from phonenumbers import Leniency, PhoneNumber, PhoneNumberFormat, PhoneNumberMatcher, PhoneNumberType
+
+from leads.model import Phone, Validation
+
+MAX_RAW = 200
+MAX_TRIES = 60  # candidates libphonenumber may reject in one line before it gives the line up
+_INTERNATIONAL_ONLY = "ZZ"
+
+_LINE_TYPES = {
+    PhoneNumberType.FIXED_LINE: "fixed_line",
+    PhoneNumberType.MOBILE: "mobile",
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: "fixed_line_or_mobile",
+    PhoneNumberType.TOLL_FREE: "toll_free",
+    PhoneNumberType.PREMIUM_RATE: "premium_rate",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.VOIP: "voip",
+    PhoneNumberType.PERSONAL_NUMBER: "personal_number",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "uan",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+}
+
+_DIGITS = re.compile(r"\d")
+# 0044… is +44… nearly everywhere; the blank keeps every offset where it was.
+_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])00(?=[ .]?[1-9]\d)")
+# Brazil writes "(0xx11)" for "dial your carrier, then 11".
+_CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
+_SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
+_VANITY = re.compile(
+    r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})\)?[-. ]{0,2}((?:[A-Z0-9][-. ]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
+)
+_NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
+_LOCAL_PUNCTUATION = re.compile(r"[\s().\-/–]")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneMatch:
+    """A valid number in a line: its place, how it was written, and the region it was read for."""
+
+    start: int
+    end: int
+    raw: str
+    number: PhoneNumber
+
+
+def normalise_phone(
+    raw: str,
+    region: str | None,
+    *,
+    source: str = "text",
+    kind: str = "voice",
+    confidence: float = 0.5,
+    selector: str | None = None,
+) -> Phone:
+    """``raw`` as a `Phone`. ``region`` is asked for numbers without ``+``; without it those stay invalid."""
+    try:
+        number = phonenumbers.parse(_DOUBLE_ZERO.sub("+", raw[:MAX_RAW]), region or _INTERNATIONAL_ONLY)
+    except phonenumbers.NumberParseException:
+        return Phone(raw=raw[:MAX_RAW], kind=kind, source=source, confidence=0.0, phone_element_selector=selector)
+    return phone_of(number, raw, source=source, kind=kind, confidence=confidence, selector=selector)
+
+
+def best_phone(raw: str, regions: Sequence[str], *, source: str, kind: str, confidence: float, selector: str | None) -> Phone:
+    """`normalise_phone` for the first region that makes the number valid, else for the first region."""
+    candidates = [
+        normalise_phone(raw, region, source=source, kind=kind, confidence=confidence, selector=selector)
+        for region in (None, *regions)
+    ]
+    order = (Validation.VALID, Validation.POSSIBLE, Validation.INVALID)
+    return min(candidates, key=lambda phone: order.index(phone.validation_status))
+
+
+def phone_of(
+    number: PhoneNumber, raw: str, *, source: str, kind: str, confidence: float, selector: str | None
+) -> Phone:
+    """The model's value for a parsed number."""
+    if phonenumbers.is_valid_number(number):
+        status = Validation.VALID
+    elif phonenumbers.is_possible_number(number):
+        status = Validation.POSSIBLE
+    else:
+        status = Validation.INVALID
+    return Phone(
+        raw=raw[:MAX_RAW],
+        normalized_e164=None if status is Validation.INVALID else e164(number),
+        international=phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL),
+        extension=number.extension or None,
+        country=phonenumbers.region_code_for_number(number),
+        kind=kind,
+        line_type=_LINE_TYPES.get(phonenumbers.number_type(number)),
+        validation_status=status,
+        confidence=confidence if status is Validation.VALID else min(confidence, 0.3),
+        source=source,
+        phone_element_selector=selector,
+    )
+
+
+def e164(number: PhoneNumber) -> str:
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def phone_in_href(href: str) -> str | None:
+    """The number of a ``tel:``, ``callto:``, ``sms:`` or WhatsApp link as written, ``None`` for other links."""
+    scheme, _, rest = href.strip().partition(":")
+    scheme = scheme.lower()
+    if scheme in ("tel", "phone", "telephone", "callto", "sms", "fax"):
+        number = unquote(rest).lstrip("/").split("?")[0].strip()
+        return number[:MAX_RAW] if _DIGITS.search(number) else None
+    if scheme in ("http", "https", "whatsapp"):
+        return _whatsapp_number(href.strip())
+    return None
+
+
+def _whatsapp_number(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").removeprefix("www.")
+        if host == "wa.me":
+            digits = re.sub(r"\D", "", parts.path.split("/")[1] if "/" in parts.path else "")
+        elif host in ("api.whatsapp.com", "web.whatsapp.com", "send") and "phone=" in parts.query:
+            digits = re.sub(r"\D", "", parse_qs(parts.query)["phone"][0])
+        else:
+            return None
+    except (ValueError, KeyError, IndexError):
+        return None
+    return f"+{digits}" if 7 <= len(digits) <= 15 else None
+
+
+def may_hold_phone(text: str) -> bool:
+    """A cheap test that spares most lines the search."""
+    return sum(char.isdigit() for char in text) >= 6 or _VANITY.search(text) is not None
+
+
+def has_nanp_shape(text: str) -> bool:
+    """Whether a number is written the North American way: ``(212) 555-0100``, ``212.555.0100``."""
+    return _NANP_SHAPE.search(text) is not None
+
+
+def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
+    """The valid numbers of ``text``, in order. Numbers with ``+`` need no region; others are asked of each in turn."""
+    searched = _DOUBLE_ZERO.sub(" +", text)
+    searched = _CARRIER_CODE.sub(lambda found: f"(0{found[1]})".ljust(len(found.group())), searched)
+    matches: list[PhoneMatch] = []
+    for region in (_INTERNATIONAL_ONLY, *regions):
+        for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):
+            if not _overlaps(matches, found.start, found.end):
+                start = found.start - (searched[found.start] == "+" and text[found.start] == "0")
+                matches.append(PhoneMatch(start, found.end, text[start : found.end], found.number))
+    if any(region in ("US", "CA") for region in regions):
+        matches.extend(_vanity_numbers(text, matches))
+    matches.sort(key=lambda match: match.start)
+    return [each for match in matches for each in (match, *_shared_tail(text, match))]
+
+
+def _overlaps(matches: Sequence[PhoneMatch], start: int, end: int) -> bool:
+    return any(start < match.end and match.start < end for match in matches)
+
+
+def _vanity_numbers(text: str, found: Sequence[PhoneMatch]) -> Iterator[PhoneMatch]:
+    """``1-800-FLOWERS``: letters are keys; what is longer than a number is cut, as the exchange does."""
+    for match in _VANITY.finditer(text):
+        word = re.sub(r"[-. ]", "", match[2])
+        if len(word) < 7 or sum(char.isalpha() for char in word[:7]) < 3 or _overlaps(found, match.start(), match.end()):
+            continue
+        digits = phonenumbers.convert_alpha_characters_in_number(match[1] + word)[:10]
+        number = phonenumbers.parse(digits, "US")
+        if phonenumbers.is_valid_number(number):
+            yield PhoneMatch(match.start(), match.end(), match.group(), number)
+
+
+def _shared_tail(text: str, match: PhoneMatch) -> Iterator[PhoneMatch]:
+    """``555-0101 / 02`` is two numbers: the tail replaces the last digits of the first."""
+    tail = _SHARED_TAIL.match(text, match.end)
+    if not tail or match.number.extension:
+        return
+    number = PhoneNumber()
+    number.merge_from(match.number)
+    digits = str(match.number.national_number)
+    number.national_number = int(digits[: -len(tail[1])] + tail[1])
+    if number.national_number != match.number.national_number and phonenumbers.is_valid_number(number):
+        yield PhoneMatch(tail.start(1), tail.end(1), text[match.start : tail.end()], number)
