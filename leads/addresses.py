@@ -67,24 +67,45 @@ _ANCHORS: tuple[_Anchor, ...] = (
         True,
     ),
     _Anchor(
-        re.compile(r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"),
+        re.compile(
+            r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"
+        ),
         ("GB",),
         True,
     ),
     _Anchor(
-        re.compile(rf"(?<![A-Za-z])(?P<state>{_states(AUSTRALIAN_STATES)})[.,]?\s{{0,3}}(?:Australia,?\s)?(?P<code>\d{{4}})(?!\d)"),
+        re.compile(
+            rf"(?<![A-Za-z])(?P<state>{_states(AUSTRALIAN_STATES)})[.,]?\s{{0,3}}(?:Australia,?\s)?(?P<code>\d{{4}})(?!\d)"
+        ),
         ("AU",),
         True,
     ),
-    _Anchor(re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"), ("NL",), True),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- –]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"),
-            ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"), True),
+    _Anchor(
+        re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"),
+        ("NL",),
+        True,
+    ),
+    _Anchor(
+        re.compile(
+            rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- –]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"
+        ),
+        ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"),
+        True,
+    ),
     _Anchor(re.compile(r"(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
     _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), True),
     _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), True),
     _Anchor(re.compile(r"(?<![\w-])〒?(?P<code>\d{3}-\d{4})(?![\d-])"), ("JP",), False),
-    _Anchor(re.compile(r"(?:[-–,.]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"), ("IN", "CN", "SG", "RU"), False),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{3}} \d{{2}})(?!\d),?\s{{1,3}}{_TOWN}"), ("SE", "CZ", "SK", "GR"), False),
+    _Anchor(
+        re.compile(
+            r"(?:[-–,.]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"
+        ),
+        ("IN", "CN", "SG", "RU"),
+        False,
+    ),
+    _Anchor(
+        re.compile(rf"(?<![\w-])(?P<code>\d{{3}} \d{{2}})(?!\d),?\s{{1,3}}{_TOWN}"), ("SE", "CZ", "SK", "GR"), False
+    ),
     _Anchor(
         re.compile(rf"(?<![\w,.-])(?P<code>\d{{5}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
         ("DE", "FR", "IT", "ES", "FI", "MX", "TR", "HR", "RS", "EE", "LT", "UA", "MY", "KR", "TH"),
@@ -96,7 +117,11 @@ _ANCHORS: tuple[_Anchor, ...] = (
         False,
     ),
     _Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"), ("NZ", "ZA", "AU", "PH"), False),
-    _Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|,|[A-Z]))"), ("MX", "PK", "MY", "TH", "SA", "ID", "KR", "TR", "CN", "TW"), False),
+    _Anchor(
+        re.compile(r"[\s,-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|,|[A-Z]))"),
+        ("MX", "PK", "MY", "TH", "SA", "ID", "KR", "TR", "CN", "TW"),
+        False,
+    ),
 )
 
 _PREFIX_REGION = {"D": "DE", "F": "FR", "I": "IT", "E": "ES", "A": "AT", "B": "BE", "S": "SE", "N": "NO", "L": "LU"}
@@ -117,7 +142,10 @@ _STREET_WORDS = re.compile(
     r"|(?i:\bul\.|\bулица|\bпр\.|\bул\.)",
     re.IGNORECASE,
 )
-_PO_BOX = re.compile(r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|gpo box)\s{0,2}#?\s{0,2}\d", re.IGNORECASE)
+_PO_BOX = re.compile(
+    r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|gpo box)\s{0,2}#?\s{0,2}\d",
+    re.IGNORECASE,
+)
 _UNIT = re.compile(
     r"\b(?:suite|ste|unit|floor|fl|level|lvl|room|rm|apt|apartment|bldg|building|block|shop|office|house|tower|"
     r"centre|center|mall|business park|industrial|estate|piso|planta|étage|stock|etage)\b|#\s?\d",
@@ -279,9 +307,7 @@ def _trim_town(text: str) -> str | None:
     return " ".join(words) if 0 < len(words) <= 5 else None
 
 
-def _take_town(
-    parts: list[tuple[int, str]], country: str | None, state: str | None
-) -> tuple[str | None, str | None]:
+def _take_town(parts: list[tuple[int, str]], country: str | None, state: str | None) -> tuple[str | None, str | None]:
     """Removes the town (and a state or county written as a part of its own) from the end of ``parts``."""
     region = state
     while parts:
@@ -351,8 +377,10 @@ def _is_credible(
     ranked: Sequence[str],
 ) -> bool:
     if anchor.regions == ("US",):
-        return state is not None and (city is not None or street is not None) or (
-            street is not None and city is not None and "US" in ranked[:1]
+        return (
+            state is not None
+            and (city is not None or street is not None)
+            or (street is not None and city is not None and "US" in ranked[:1])
         )
     if anchor.explicit:
         return city is not None or street is not None
@@ -370,5 +398,17 @@ _BRITISH_COUNTIES = frozenset(
     " humberside kent lancashire lancs leicestershire leics lincolnshire lincs merseyside middlesex norfolk"
     " northamptonshire northants northumberland nottinghamshire notts oxfordshire oxon rutland shropshire somerset"
     " staffordshire staffs suffolk surrey warwickshire wiltshire wilts worcestershire worcs yorkshire fife lothian".split()
-) | {"east sussex", "west sussex", "north yorkshire", "south yorkshire", "west yorkshire", "west midlands",
-     "greater manchester", "greater london", "tyne and wear", "isle of wight", "co. durham", "county durham"}
+) | {
+    "east sussex",
+    "west sussex",
+    "north yorkshire",
+    "south yorkshire",
+    "west yorkshire",
+    "west midlands",
+    "greater manchester",
+    "greater london",
+    "tyne and wear",
+    "isle of wight",
+    "co. durham",
+    "county durham",
+}

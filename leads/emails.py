@@ -33,7 +33,9 @@ _BRACKET_AT = re.compile(
 _BRACKET_DOT = re.compile(rf"\s{{0,3}}[\[({{<]\s{{0,2}}(?:{_DOT_WORDS})\s{{0,2}}[\])}}>]\s{{0,3}}", re.IGNORECASE)
 _SPOKEN_DOT = re.compile(r"\s{1,3}(?:dot|punkt|punto|ponto|kropka|tečka)\s{1,3}|\s{0,2}\.\s{0,2}", re.IGNORECASE)
 _SPOKEN_AT = re.compile(r"\s{1,3}(?:at|@)\s{1,3}|\s@|@\s", re.IGNORECASE)
-_LABEL = re.compile(r"(?:e-?mail|mail|contact|courriel|correo|posta|e-?post)\w{0,12}[\s:.\-]{0,5}(?:us)?[\s:.\-]{0,5}\Z", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:e-?mail|mail|contact|courriel|correo|posta|e-?post)\w{0,12}[\s:.\-]{0,5}(?:us)?[\s:.\-]{0,5}\Z", re.IGNORECASE
+)
 
 _ROLE_WORDS = frozenset(
     "info contact contacts contactus office mail email hello hi hallo sales support service services help helpdesk"
@@ -46,7 +48,9 @@ _ROLE_WORDS = frozenset(
     " kundservice order post firmapost myynti asiakaspalvelu newsletter events privacy legal noreply".split()
 )
 # What a page names as an example or a tracker, never a way to reach a business.
-_PLACEHOLDER_DOMAINS = frozenset("domain.com yourdomain.com email.com sentry.io wixpress.com sentry-next.wixpress.com".split())
+_PLACEHOLDER_DOMAINS = frozenset(
+    "domain.com yourdomain.com email.com sentry.io wixpress.com sentry-next.wixpress.com".split()
+)
 _PLACEHOLDER_LOCALS = frozenset("you your yourname youremail name username user someone email.address".split())
 
 

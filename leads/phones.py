@@ -75,7 +75,9 @@ def normalise_phone(
     return phone_of(number, raw, source=source, kind=kind, confidence=confidence, selector=selector)
 
 
-def best_phone(raw: str, regions: Sequence[str], *, source: str, kind: str, confidence: float, selector: str | None) -> Phone:
+def best_phone(
+    raw: str, regions: Sequence[str], *, source: str, kind: str, confidence: float, selector: str | None
+) -> Phone:
     """`normalise_phone` for the first region that makes the number valid, else for the first region."""
     candidates = [
         normalise_phone(raw, region, source=source, kind=kind, confidence=confidence, selector=selector)
@@ -175,7 +177,11 @@ def _vanity_numbers(text: str, found: Sequence[PhoneMatch]) -> Iterator[PhoneMat
     """``1-800-FLOWERS``: letters are keys; what is longer than a number is cut, as the exchange does."""
     for match in _VANITY.finditer(text):
         word = re.sub(r"[-. ]", "", match[2])
-        if len(word) < 7 or sum(char.isalpha() for char in word[:7]) < 3 or _overlaps(found, match.start(), match.end()):
+        if (
+            len(word) < 7
+            or sum(char.isalpha() for char in word[:7]) < 3
+            or _overlaps(found, match.start(), match.end())
+        ):
             continue
         digits = phonenumbers.convert_alpha_characters_in_number(match[1] + word)[:10]
         number = phonenumbers.parse(digits, "US")

@@ -16,8 +16,7 @@ SUPPORTED_REGIONS: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 
 # Country-code domains that are sold as generic names all over the world say nothing about a country.
 _GENERIC_TLDS = frozenset(
-    "ac ad ag ai am as bz cc cd co dj eu fm gg gl gs im io is la li ly me ms mu nu pw sc sh st su tk to tv vc vu ws"
-    .split()
+    "ac ad ag ai am as bz cc cd co dj eu fm gg gl gs im io is la li ly me ms mu nu pw sc sh st su tk to tv vc vu ws".split()
 )
 
 _LANGUAGE_REGION = {
@@ -62,9 +61,7 @@ _COUNTRY_NAMES = {
     "ZA": "south africa|südafrika",
 }  # fmt: skip
 
-NAME_REGION: dict[str, str] = {
-    name: region for region, names in _COUNTRY_NAMES.items() for name in names.split("|")
-}
+NAME_REGION: dict[str, str] = {name: region for region, names in _COUNTRY_NAMES.items() for name in names.split("|")}
 
 US_STATES = {
     "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",

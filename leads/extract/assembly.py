@@ -208,5 +208,3 @@ def _map_addresses(document: Document) -> Iterator[str]:
     for link in document.links:
         if "map" in link.url:
             yield link.url
-
-

@@ -59,7 +59,9 @@ def is_business(item: Item) -> bool:
         return True
     if types & _NOT_BUSINESS:
         return "Place" in types and bool(item.texts("telephone")) and bool(item.texts("name"))
-    reachable = any(name in item.props for name in ("telephone", "address", "openingHours", "openingHoursSpecification"))
+    reachable = any(
+        name in item.props for name in ("telephone", "address", "openingHours", "openingHoursSpecification")
+    )
     return bool(types) and reachable and bool(item.texts("name"))
 
 
@@ -102,7 +104,9 @@ def _draft(item: Item, document: Document, evidence: RegionEvidence) -> Draft:
     draft.set("categories", _categories(item) or None, item.source, sure)
     draft.set("opening_hours", opening_hours(item) or None, item.source, sure)
     draft.set("description", (item.text("description") or "")[:1_000] or None, item.source, sure)
-    logo = item.text("logo") or next((text for each in item.items("logo") for text in each.texts("url", "contentUrl")), None)
+    logo = item.text("logo") or next(
+        (text for each in item.items("logo") for text in each.texts("url", "contentUrl")), None
+    )
     draft.set("logo", document.resolve(logo) if logo else None, item.source, sure)
     rating, count = _rating(item)
     draft.set("rating", rating, item.source, sure)
@@ -131,7 +135,10 @@ def _emails(item: Item) -> Iterator[str]:
 
 
 def _address(item: Item) -> Address | None:
-    for place in (*item.items("address"), *(inner for where in item.items("location") for inner in where.items("address"))):
+    for place in (
+        *item.items("address"),
+        *(inner for where in item.items("location") for inner in where.items("address")),
+    ):
         street = ", ".join(dict.fromkeys(place.texts("streetAddress"))) or place.text("postOfficeBoxNumber")
         address = normalise_address(
             street,
@@ -149,7 +156,11 @@ def _address(item: Item) -> Address | None:
 
 
 def _geo(item: Item) -> Geo | None:
-    places = (item, *item.items("geo", "hasMap", "location"), *(geo for where in item.items("location") for geo in where.items("geo")))
+    places = (
+        item,
+        *item.items("geo", "hasMap", "location"),
+        *(geo for where in item.items("location") for geo in where.items("geo")),
+    )
     for place in places:
         latitude, longitude = number_of(place.text("latitude")), number_of(place.text("longitude"))
         geo = make_geo(latitude, longitude)

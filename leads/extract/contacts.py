@@ -12,7 +12,10 @@ from leads.extract.evidence import RegionEvidence
 from leads.model import Email, Phone, Validation
 from leads.phones import PhoneMatch, best_phone, find_phones, may_hold_phone, phone_in_href, phone_of
 
-_FAX = re.compile(r"\b(?:tele)?fax\w{0,3}\b|facsimile|télécopie|\bfaks\w{0,2}\b|факс|\bf(?=\s{0,2}[:.])|传真|ファックス", re.IGNORECASE)
+_FAX = re.compile(
+    r"\b(?:tele)?fax\w{0,3}\b|facsimile|télécopie|\bfaks\w{0,2}\b|факс|\bf(?=\s{0,2}[:.])|传真|ファックス",
+    re.IGNORECASE,
+)
 _VOICE = re.compile(
     r"\b(?:tel\w{0,10}|tél\w{0,9}|phone\w{0,2}|ph|call|mob\w{0,4}|cell\w{0,4}|gsm|handy|fon|voice|hotline|direct|office|main|toll|"
     r"whatsapp|sms|puh\w{0,6}|tlf|t|p|m)(?=\b|\s|:|\.)|тел|电话|電話|☎|✆|📞|☏",

@@ -247,7 +247,11 @@ def _follow_itemrefs(document: Document, owners: dict[Element, Item]) -> None:
     referring = [(element, item) for element, item in owners.items() if element.get("itemref")]
     if not referring:
         return
-    by_id = {element.get("id"): element for element in document.root.iter() if isinstance(element.tag, str) and element.get("id")}
+    by_id = {
+        element.get("id"): element
+        for element in document.root.iter()
+        if isinstance(element.tag, str) and element.get("id")
+    }
     for element, item in referring[:100]:
         for ident in element.get("itemref").split()[:20]:
             for node in by_id[ident].iter() if ident in by_id else ():
@@ -317,7 +321,9 @@ def _card(card: Element, taken: set[Element]) -> Item:
             bare = name.removeprefix("p-").removeprefix("u-")
             if bare in _PLACE_PROPS:
                 target = geo if bare in ("latitude", "longitude") else place
-                target.add(_PLACE_PROPS[bare], clean(element.get("title") or "") if element.tag == "abbr" else text_of(element))
+                target.add(
+                    _PLACE_PROPS[bare], clean(element.get("title") or "") if element.tag == "abbr" else text_of(element)
+                )
             elif name in _CARD_PROPS:
                 _add_card_value(item, element, name)
             is_person = is_person or bare in ("given-name", "family-name")
@@ -327,7 +333,9 @@ def _card(card: Element, taken: set[Element]) -> Item:
         item.add("address", place)
     if geo.props:
         item.add("geo", geo)
-    if is_person and not any("org" in (node.get("class") or "").split() for node in card.iter() if isinstance(node.tag, str)):
+    if is_person and not any(
+        "org" in (node.get("class") or "").split() for node in card.iter() if isinstance(node.tag, str)
+    ):
         item.types = ("Person",)
     return item
 

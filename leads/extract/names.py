@@ -47,8 +47,13 @@ _GENERIC = re.compile(
     re.IGNORECASE,
 )
 _EDGE = " \t\n.,:;|-–—»«›•·~*\"'“”_/()[]"
-_NOISE_PREFIX = re.compile(r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) of|call|email|visit|willkommen bei|bienvenue chez|©)\s+", re.IGNORECASE)
-_NOISE_SUFFIX = re.compile(r"(?:\s(?:home ?page|website|official site|logo|contact(?: us)?|home|contact information))$", re.IGNORECASE)
+_NOISE_PREFIX = re.compile(
+    r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) of|call|email|visit|willkommen bei|bienvenue chez|©)\s+",
+    re.IGNORECASE,
+)
+_NOISE_SUFFIX = re.compile(
+    r"(?:\s(?:home ?page|website|official site|logo|contact(?: us)?|home|contact information))$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,292 @@
+"""Who is who: identifiers, ids that stay the same, and the merge of what several pages told.
+
+An *observation* is what one page told one task; a *lead* is a business of a tenant. Nothing here reads a clock or a
+store, so two replicas that see the same observation give it the same names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+
+from leads.domains import own_domain
+from leads.model import Address, Lead, Phone, Provenance, Validation
+
+ID_LENGTH = 26
+"""Base 32 digits of an id: 130 bits, so ids of a billion leads do not meet."""
+
+ALIKE = 0.85
+"""Names at least this similar (Ratcliff-Obershelp) may be the same; "Cafe Roma" and "Café Roma Ltd" are."""
+
+BLOCK_MAX = 200
+"""Leads with one identifier in common that are compared with each other: a number that stands on more businesses
+than this is an agency's, and says nothing."""
+
+_WORDS = re.compile(r"[^\w]+")
+_LEGAL_FORMS = frozenset(
+    [
+        "ltd",
+        "limited",
+        "llc",
+        "llp",
+        "inc",
+        "incorporated",
+        "corp",
+        "corporation",
+        "co",
+        "company",
+        "plc",
+        "gmbh",
+        "mbh",
+        "ag",
+        "kg",
+        "ohg",
+        "ug",
+        "ev",
+        "sarl",
+        "sa",
+        "sas",
+        "srl",
+        "spa",
+        "bv",
+        "nv",
+        "ab",
+        "oy",
+        "as",
+        "aps",
+        "pty",
+        "the",
+        "and",
+        "und",
+        "et",
+        "y",
+        "e",
+    ]
+)
+
+
+def identifiers(lead: Lead) -> list[tuple[str, str]]:
+    """What tells a lead from others, strongest first: ``phone`` (E.164), ``domain`` (registered), ``email``,
+    ``place`` (name and postal code or city), ``name``."""
+    found = [
+        ("phone", p.normalized_e164 + (f"x{p.extension}" if p.extension else ""))
+        for p in sorted(lead.phones, key=_phone_rank)
+        if p.normalized_e164 and p.validation_status == Validation.VALID and p.kind != "fax"
+    ]
+    if domain := own_domain(lead.website):
+        found.append(("domain", domain))
+    found += [("email", email.lower()) for email in lead.emails]
+    name = fold_name(lead.display_name)
+    where = lead.address and (lead.address.postal_code or lead.address.city)
+    if name and where:
+        found.append(("place", f"{name}|{_fold(where)}"))
+    if name:
+        found.append(("name", name))
+    return list(dict.fromkeys(found))
+
+
+def lead_id(tenant: str, lead: Lead) -> str:
+    """``led_…`` from the strongest identifier, scoped to the tenant: two tenants never share an id.
+
+    A lead without any identifier is known by the page that told of it.
+    """
+    strongest = next(iter(identifiers(lead)), ("page", lead.source_url or ""))
+    return "led_" + _digest(tenant, *strongest)
+
+
+def observation_id(task: str, lead: Lead) -> str:
+    """``obs_…`` of what a page told a task: the same content of the same page is the same observation, whenever it
+    was seen, wherever it stood on the picture."""
+    told = lead.model_dump(
+        mode="json", include={"display_name", "emails", "website", "address", "categories", "opening_hours", "socials"}
+    )
+    phones = sorted((p.normalized_e164 or p.raw, p.extension or "", p.kind) for p in lead.phones)
+    return "obs_" + _digest(task, lead.source_url or "", json.dumps([told, phones], sort_keys=True))
+
+
+def same_business(a: Lead, b: Lead) -> bool:
+    """Whether two leads are one business. In doubt they are two: a wrong merge loses a lead, a missed one repeats it.
+
+    Branches of a chain share name and domain and differ in street or phone; they are not the same.
+    """
+    theirs = set(identifiers(a)) & set(identifiers(b))
+    kinds = {kind for kind, _ in theirs}
+    if not kinds or _elsewhere(a.address, b.address):
+        return False
+    names_agree = _alike(fold_name(a.display_name), fold_name(b.display_name))
+    if "phone" in kinds:
+        # Two names on one number at one address are one business under its brand and its legal name.
+        return names_agree or _same_street(a.address, b.address) or not (a.display_name and b.display_name)
+    if not names_agree or (_other_phones(a, b) and not _same_street(a.address, b.address)):
+        return False
+    return bool(kinds & {"domain", "email", "place"})
+
+
+def _kinds_differ(a: str | None, b: str | None) -> bool:
+    ours = {_KINDS[word] for word in _words(a or "") if word in _KINDS}
+    theirs = {_KINDS[word] for word in _words(b or "") if word in _KINDS}
+    return bool(ours and theirs) and not ours & theirs
+
+
+def cluster(leads: Sequence[Lead]) -> list[list[int]]:
+    """The indexes of ``leads`` grouped by business, each group and the groups in order of first appearance.
+
+    Only leads with an identifier in common are compared, so the work grows with the number of leads, not its square.
+    """
+    parent = list(range(len(leads)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    blocks: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, lead in enumerate(leads):
+        for identifier in identifiers(lead):
+            blocks[identifier].append(index)
+    for members in blocks.values():
+        if len(members) > BLOCK_MAX:
+            continue
+        for position, one in enumerate(members):
+            for other in members[:position]:
+                if root(one) != root(other) and same_business(leads[one], leads[other]):
+                    first, second = sorted((root(one), root(other)))
+                    parent[second] = first
+
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(leads)):
+        groups[root(index)].append(index)
+    return list(groups.values())
+
+
+def merge(observations: Sequence[Lead]) -> Lead:
+    """One lead of several observations of it, which need not be in order.
+
+    Each field takes the value that is surest (``provenance``), the later one among equals; lists are united, a phone
+    keeps its best reading and its box; first seen is the earliest, last seen the latest.
+    """
+    if not observations:
+        raise ValueError("nothing to merge: give at least one observation")
+    ordered = sorted(observations, key=lambda lead: (str(lead.found_at or ""), lead.source_url or ""))
+    update: dict[str, object] = {}
+    provenance: dict[str, Provenance] = {}
+    for field in ("display_name", "website", "geo", "rating", "review_count", "description", "logo"):
+        best = _surest(field, ordered)
+        if best is not None:
+            update[field] = getattr(best, field)
+            if field in best.provenance:
+                provenance[field] = best.provenance[field]
+    update["address"] = _merge_addresses(ordered)
+    update["phones"] = _merge_phones(ordered)
+    update["emails"] = list(dict.fromkeys(email.lower() for lead in ordered for email in lead.emails))[:50]
+    update["email_details"] = list(
+        {detail.address.lower(): detail for lead in ordered for detail in lead.email_details}.values()
+    )[:50]
+    for field in ("categories", "opening_hours"):
+        update[field] = list(dict.fromkeys(value for lead in ordered for value in getattr(lead, field)))[:30]
+    update["socials"] = {network: url for lead in ordered for network, url in lead.socials.items()}
+    for lead in ordered:
+        for field, origin in lead.provenance.items():
+            if field not in provenance or origin.confidence > provenance[field].confidence:
+                provenance[field] = origin
+    update["provenance"] = provenance
+    update["first_seen_at"] = min((t for lead in ordered if (t := lead.first_seen_at or lead.found_at)), default=None)
+    update["last_seen_at"] = max((t for lead in ordered if (t := lead.last_seen_at or lead.found_at)), default=None)
+    return ordered[-1].model_copy(update=update)
+
+
+def fold_name(name: str | None) -> str:
+    """A name for comparing: no case, accents, punctuation or legal form. ``"Café Roma, Ltd."`` → ``"cafe roma"``."""
+    words = _fold(name or "").split()
+    kept = [word for word in words if word not in _LEGAL_FORMS]
+    return " ".join(kept or words)
+
+
+def _fold(text: str) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return _WORDS.sub(" ", plain.casefold()).strip()
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()
+    return base64.b32encode(digest).decode().lower()[:ID_LENGTH]
+
+
+def _alike(a: str, b: str) -> bool:
+    if not a or not b:
+        return True
+    return a in b or b in a or SequenceMatcher(None, a, b).ratio() >= ALIKE
+
+
+def _street(address: Address | None) -> str:
+    return _fold(address.street) if address and address.street else ""
+
+
+def _same_street(a: Address | None, b: Address | None) -> bool:
+    return bool(_street(a)) and _street(a) == _street(b)
+
+
+def _elsewhere(a: Address | None, b: Address | None) -> bool:
+    """Both addresses are known and no way of writing makes them one: other house numbers or postal codes."""
+    if a is None or b is None:
+        return False
+    codes = [_fold(code).replace(" ", "") for code in (a.postal_code, b.postal_code) if code]
+    if len(codes) == 2 and codes[0] != codes[1]:
+        return True
+    numbers = [set(re.findall(r"\d+", _street(address))) for address in (a, b)]
+    return bool(numbers[0]) and bool(numbers[1]) and not numbers[0] & numbers[1]
+
+
+def _other_phones(a: Lead, b: Lead) -> bool:
+    ours, theirs = ({value for kind, value in identifiers(lead) if kind == "phone"} for lead in (a, b))
+    return bool(ours) and bool(theirs) and not ours & theirs
+
+
+def _surest(field: str, leads: Iterable[Lead]) -> Lead | None:
+    known = [lead for lead in leads if getattr(lead, field) is not None]
+    return max(reversed(known), key=lambda lead: _confidence(lead, field), default=None)
+
+
+def _confidence(lead: Lead, field: str) -> float:
+    return lead.provenance[field].confidence if field in lead.provenance else 0.0
+
+
+def _merge_addresses(leads: Sequence[Lead]) -> Address | None:
+    """The surest address, its gaps filled from others that do not contradict it."""
+    base = _surest("address", leads)
+    if base is None or base.address is None:
+        return None
+    merged = base.address
+    for lead in leads:
+        other = lead.address
+        if other is not None and not _elsewhere(merged, other):
+            gaps = {f: v for f, v in other if v is not None and getattr(merged, f) is None}
+            merged = merged.model_copy(update=gaps)
+    return merged
+
+
+def _phone_rank(phone: Phone) -> tuple[bool, bool, float]:
+    return (phone.validation_status != Validation.VALID, phone.kind == "fax", -phone.confidence)
+
+
+def _merge_phones(leads: Sequence[Lead]) -> list[Phone]:
+    best: dict[tuple[str, str], Phone] = {}
+    for phone in (phone for lead in leads for phone in lead.phones):
+        key = (phone.normalized_e164 or phone.raw, phone.extension or "")
+        known = best.get(key)
+        if known is None:
+            best[key] = phone
+            continue
+        surer, other = (phone, known) if phone.confidence > known.confidence else (known, phone)
+        if surer.phone_coordinates is None and other.phone_coordinates is not None:
+            box = {"phone_coordinates", "phone_element_selector"}
+            surer = surer.model_copy(update={field: getattr(other, field) for field in box})
+        best[key] = surer
+    return sorted(best.values(), key=_phone_rank)[:50]
