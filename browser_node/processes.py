@@ -1,0 +1,100 @@
+"""Which processes are ours, and how they end: a Chrome is a session of processes with a mark.
+
+Every Chrome is started in a session of its own and carries the state directory in its environment. A process
+belongs to this agent when it, or the leader of its session, carries that mark and the user is ours. Renderers
+overwrite their environment and the crash handler leaves the session, so both signs are needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+MARK = "LEADFLEET_CHROME_OF"
+"""Environment variable of every process of a Chrome: the agent's state directory, as an absolute path."""
+
+GONE_WITHIN_S = 5.0
+"""SIGKILL takes milliseconds; a process that writes a core or waits for a disk takes seconds."""
+
+_LOOK_AGAIN_S = 0.02
+
+
+def kill_session(leader: int) -> None:
+    """SIGKILL to the process group of ``leader``; harmless when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def members(leader: int) -> list[psutil.Process]:
+    """The live processes of the session of ``leader``, zombies not counted."""
+    return [process for process in _mine() if _session(process.pid) == leader and _alive(process)]
+
+
+async def ended(leader: int) -> bool:
+    """Whether all processes of the session are gone within `GONE_WITHIN_S`, killing what is still born."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while members(leader):
+        if time.monotonic() > deadline:
+            return False
+        kill_session(leader)
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    return True
+
+
+def memory_of(leader: int) -> int:
+    """Resident memory of a Chrome in bytes. Pages that processes share are counted once a process."""
+    total = 0
+    for process in members(leader):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total
+
+
+def kill_leftovers(state: Path) -> list[int]:
+    """Kill what an earlier run with this state directory left behind; returns the process ids.
+
+    The caller holds the lock of ``state``, so whatever carries its mark has no agent any more.
+    """
+    leaders = {process.pid for process in _mine() if _mark(process) == str(state)}
+    doomed = [process for process in _mine() if process.pid in leaders or _session(process.pid) in leaders]
+    for process in doomed:
+        with contextlib.suppress(psutil.Error):
+            process.kill()  # psutil compares the start time first: a process id that was reused is left alone
+    psutil.wait_procs(doomed, timeout=GONE_WITHIN_S)
+    return [process.pid for process in doomed]
+
+
+def _mine() -> Iterator[psutil.Process]:
+    own, user = os.getpid(), os.getuid()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != own and process.uids().real == user:
+                yield process
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return 0
+
+
+def _mark(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(MARK, ""))
+    except (psutil.Error, OSError):
+        return ""
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -1,0 +1,124 @@
+"""All settings of a browser node, from the environment. README lists every one."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from fleet import ids
+from fleet.addresses import Allowance
+from fleet.errors import FleetError
+
+PREFIX = "LEADFLEET_"
+
+Labels = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda v: tuple(part.strip() for part in v.split(",") if part.strip()) if isinstance(v, str) else v
+    ),
+]
+
+
+class BadSettings(FleetError):
+    """A setting that cannot be used. Names the variable, never its value: it may be a secret."""
+
+    def __init__(self, error: ValidationError) -> None:
+        problems = (
+            f"{PREFIX}{str(item['loc'][0] if item['loc'] else '?').upper()}: {item['msg']}" for item in error.errors()
+        )
+        super().__init__("settings that cannot be used: " + "; ".join(problems))
+
+
+def _default_node_id() -> str:
+    """The machine's name, which containers get a new one of each."""
+    return re.sub(r"[^a-z0-9_-]", "-", platform.node().lower()).strip("-_")[:64] or "node"
+
+
+class Settings(BaseModel):
+    """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds.
+
+    ``LEADFLEET_CHROME``, which Chrome to use, is read by `chrome_binary`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    # Who this node is and whom it serves.
+    join_url: str = Field(
+        "redis://join@127.0.0.1:6379/0", description="Valkey as the user that may knock; its password is part of it"
+    )
+    fleet: str = Field("local", description="name of the fleet")
+    node_id: str = Field(default_factory=_default_node_id, description="name of this node, unique in the fleet")
+    state: Path = Field(Path(".state/node"), description="directory of profiles and of the node's own password")
+    address: str = Field("", description="address of this machine as others reach it, shown to operators")
+    labels: Labels = Field((), description="what units may ask for; every node also has `any`")
+
+    # Its Chromes.
+    slots: int = Field(2, ge=1, le=64, description="Chromes kept warm: units that run at once")
+    user_agent: str = Field("", description="User-Agent of all pages; empty: Chrome's own")
+    recycle_units: int = Field(50, ge=1, description="units after which a Chrome is replaced")
+    recycle_mb: int = Field(1500, ge=100, description="resident MB after which a Chrome is replaced between units")
+
+    # What may leave.
+    egress_allow: str = Field("", description="targets that are reached although not public: `name=address:port`")
+    egress_connections: int = Field(512, ge=1, description="connections through the egress proxy at once")
+    egress_connection_mb: int = Field(256, ge=1, description="MB one connection may receive before it is cut")
+    egress_connect_s: float = Field(10, gt=0, description="seconds to connect to one address of a site")
+    egress_idle_s: float = Field(90, gt=0, description="seconds a connection may be silent")
+
+    # Its end.
+    drain_s: float = Field(30, ge=0, description="seconds running units may take at a drain before they go back")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
+
+    @field_validator("fleet")
+    @classmethod
+    def _fleet_name(cls, value: str) -> str:
+        return _usable("fleet", value)
+
+    @field_validator("node_id")
+    @classmethod
+    def _node_name(cls, value: str) -> str:
+        return _usable("node", value)
+
+    @field_validator("labels")
+    @classmethod
+    def _label_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_usable("label", label) for label in value)
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _allowance_parses(cls, value: str) -> str:
+        try:
+            Allowance.parse(value)
+        except FleetError as exc:
+            raise ValueError(str(exc)) from exc
+        return value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises BadSettings, naming every variable that is wrong."""
+        given = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX) and value
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as exc:
+            raise BadSettings(exc) from exc
+
+    @property
+    def drain_limit(self) -> timedelta:
+        return timedelta(seconds=self.drain_s)
+
+
+def _usable(what: str, value: str) -> str:
+    try:
+        return ids.name(what, value)
+    except FleetError as exc:
+        raise ValueError(str(exc)) from exc

@@ -1,0 +1,181 @@
+"""One unit on one slot, from its command to its end: the runner does the work, this sees that it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from playwright.async_api import BrowserContext, Page
+
+from browser_node.capture import SlotCapture
+from browser_node.outbox import UnitWriter
+from browser_node.pool import Lane, Slot
+from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
+from fleet.messages import Run
+from fleet.model import CANCEL_GRACE, Outcome
+
+RunUnit = Callable[[Run, BrowserContext, UnitOut, Stage, Services, UnitControl], Awaitable[UnitResult]]
+"""``scraping.runner.run_unit``."""
+
+LEND_TIMEOUT = timedelta(seconds=20)
+"""A slot whose Chrome is just being replaced has a lane again within a second or two."""
+
+BLAME_WITHIN = timedelta(seconds=1)
+"""How long after a failure the death of Chrome (at once) or of the driver (0.5 s) may become known."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a unit is to end early, as which outcome, and how long it may take until force is used.
+
+    The higher ``rank`` wins when several come. After ``cancel_after`` the runner's task is cancelled, after
+    ``kill_after`` its Chrome is killed; both count from the request.
+    """
+
+    rank: int
+    outcome: Outcome
+    cancel_after: timedelta
+    kill_after: timedelta
+
+
+PAUSE = Stop(1, Outcome.PAUSED, timedelta(seconds=20), timedelta(seconds=25))
+"""A page takes up to 20 s; the checkpoint is written after each, so a pause waits for the page, not longer."""
+
+HAND_BACK = Stop(2, Outcome.RETURNED, timedelta(seconds=3), timedelta(seconds=6))
+"""The drain limit is over by then."""
+
+CANCEL = Stop(3, Outcome.STOPPED, CANCEL_GRACE * 0.3, CANCEL_GRACE * 0.8)
+"""Done, slot clean, within CANCEL_GRACE."""
+
+FENCE = Stop(4, Outcome.RETURNED, timedelta(0), timedelta(seconds=1))
+"""The unit may already run elsewhere: at once."""
+
+
+class UnitStage:
+    """The ``Stage`` of one unit."""
+
+    def __init__(self, capture: SlotCapture, unit: str) -> None:
+        self._capture, self._unit = capture, unit
+
+    def show(self, page: Page, tab: str) -> None:
+        self._capture.show(self._unit, page, tab)
+
+    def latest_seq(self) -> int:
+        return self._capture.seq
+
+
+class LiveUnit:
+    """A unit that holds a slot of this node. `run` returns after its end was put into the outbox."""
+
+    def __init__(
+        self, order: Run, slot: Slot, capture: SlotCapture, out: UnitWriter, services: Services, run_unit: RunUnit
+    ) -> None:
+        self.order = order
+        self._slot, self._capture, self._out = slot, capture, out
+        self._services, self._run_unit = services, run_unit
+        self._control = UnitControl()
+        self._stop: Stop | None = None
+        self._work: asyncio.Task[UnitResult] | None = None
+        self._force: list[asyncio.TimerHandle] = []
+        self._killed = asyncio.Event()
+
+    def stop(self, stop: Stop, reason: str = "") -> None:
+        """Ask the unit to end; force follows."""
+        if self._stop is not None and self._stop.rank >= stop.rank:
+            return
+        self._stop = stop
+        if stop is FENCE:
+            self._out.abandon(reason)
+        if stop in {CANCEL, FENCE}:
+            self._control.cancelled.set()
+        else:
+            self._control.pausing.set()
+        loop = asyncio.get_running_loop()
+        self._force.append(loop.call_later(stop.cancel_after.total_seconds(), self._cancel_work))
+        self._force.append(loop.call_later(stop.kill_after.total_seconds(), self._kill))
+
+    async def run(self, on_over: Callable[[], None]) -> None:
+        """Run it to its end. ``on_over`` is called when the slot may take the next unit."""
+        lane: Lane | None = None
+        try:
+            async with asyncio.timeout(LEND_TIMEOUT.total_seconds()):
+                lane = await self._slot.lend()
+            result = await self._supervised(lane)
+        except TimeoutError:
+            result = UnitResult(Outcome.RETURNED, "slot_not_ready", "the slot has no live Chrome")
+        finally:
+            for handle in self._force:
+                handle.cancel()
+            self._capture.clear()
+        if lane is not None:
+            await self._slot.due()  # tells the control plane first, so the slot is not leased while it is replaced
+        log.info("unit_over", unit=self.order.unit, outcome=result.outcome.value, error=result.error)
+        self._out.end(result.outcome, result.error, result.detail, retryable=result.retryable)
+        on_over()
+        if lane is not None:
+            await self._slot.give_back(lane)
+
+    async def _supervised(self, lane: Lane) -> UnitResult:
+        stage = UnitStage(self._capture, self.order.unit)
+        self._work = asyncio.ensure_future(
+            self._run_unit(self.order, lane.context, self._out, stage, self._services, self._control)
+        )
+        if self._stop is FENCE:
+            self._work.cancel()
+        killed = asyncio.create_task(self._killed.wait())
+        try:
+            ends: set[asyncio.Future[Any]] = {self._work, lane.ended, killed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not self._work.done():
+                self._work.cancel()
+                await asyncio.wait({self._work}, timeout=BLAME_WITHIN.total_seconds())
+            return await self._verdict(lane)
+        finally:
+            killed.cancel()
+            self._work.cancel()
+
+    async def _verdict(self, lane: Lane) -> UnitResult:
+        """What the runner said, unless it was stopped or the ground under it is gone."""
+        assert self._work is not None
+        result = _result_of(self._work)
+        if result is not None and result.outcome is Outcome.COMPLETED:
+            return result
+        if self._stop is not None and (result is None or result.outcome is not Outcome.FAILED):
+            return UnitResult(self._stop.outcome)
+        if self._stop in {CANCEL, FENCE}:
+            return UnitResult(Outcome.STOPPED)
+        if result is not None and result.outcome is not Outcome.FAILED:
+            return result
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(lane.ended), BLAME_WITHIN.total_seconds())
+        if lane.ended.done():
+            why = lane.ended.result()
+            return UnitResult(Outcome.FAILED, why, f"{why.replace('_', ' ')} while the unit ran")
+        return result or UnitResult(Outcome.FAILED, "internal", "the runner was cancelled by nobody")
+
+    def _cancel_work(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _kill(self) -> None:
+        log.warning("unit_killed", unit=self.order.unit)
+        self._slot.kill()
+        self._killed.set()
+
+
+def _result_of(work: asyncio.Task[UnitResult]) -> UnitResult | None:
+    """The runner's result; a failure for what it raised; None when it was cancelled or still runs."""
+    if not work.done() or work.cancelled():
+        return None
+    error = work.exception()
+    if error is None:
+        return work.result()
+    log.error("runner_raised", error=repr(error)[:500])
+    return UnitResult(Outcome.FAILED, "internal", f"{type(error).__name__}: {error}"[:500])
