@@ -108,6 +108,11 @@ class Allowance:
                 return entry.target
         return None
 
+    def names(self, authority: str) -> bool:
+        """Whether ``host`` or ``host:port`` (port 80 when it names none) was allowed by name."""
+        host, port = _host_and_port(authority)
+        return self.target(host, port or 80) is not None
+
 
 def normal_host(host: str) -> str:
     """A host as it is compared: lower case, without brackets and without the dot of the root."""
