@@ -52,6 +52,7 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_ignore_cancelled_connections)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     app = create_app(settings)
@@ -64,6 +65,12 @@ async def _serve(settings: Settings) -> None:
     config = server_config(listen(settings.host, settings.port))
     await serve(app, config, shutdown_trigger=until_stopped)
     structlog.get_logger(__name__).info("stopped")
+
+
+def _ignore_cancelled_connections(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Python 3.11 reports a connection's task that a shutdown cancelled as an exception in its callback."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def listen(host: str, port: int) -> socket.socket:

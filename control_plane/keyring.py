@@ -22,6 +22,7 @@ from fleet.clock import Clock
 from fleet.keys import Keys
 
 KEY_PREFIX = "lfk_"
+MAX_KEY_LENGTH = 200
 
 ALL_SCOPES = frozenset(
     {
@@ -108,7 +109,7 @@ class KeyRing:
 
     async def by_key(self, key: str) -> Principal | None:
         """Whose key this is."""
-        return await self.by_id(digest(key)) if key.startswith(KEY_PREFIX) and len(key) < 200 else None
+        return await self.by_id(digest(key)) if len(key) <= MAX_KEY_LENGTH else None
 
     async def by_id(self, key_id: str) -> Principal | None:
         """The principal of a key that exists (still)."""
@@ -138,7 +139,7 @@ class KeyRing:
 
     async def by_session(self, session: str) -> Principal | None:
         """Whose session this is; None when its key was revoked."""
-        if len(session) > 200:
+        if len(session) > MAX_KEY_LENGTH:
             return None
         name = digest(session)
         found = await self._cached(self._keys.session(name), name)

@@ -66,7 +66,7 @@ _SECRET_KEYS = re.compile(
     r"token|secret|password|authorization|cookie|api[-_]?key|session\b|credential|signature", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(
-    r"lfk_[\w-]+"  # our API keys
+    r"\blfk?_[\w-]{16,}"  # API keys
     r"|(?<=token=)[^&\s\"']+|(?<=token\.)[\w.~-]+|(?<=Bearer )[\w.~+/=-]+"
     r"|(?<=X-Amz-Signature=)\w+|(?<=X-Amz-Credential=)[^&\s]+"
     r"|(?<=auth/link/)[\w-]+"
