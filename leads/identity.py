@@ -30,44 +30,8 @@ than this is an agency's, and says nothing."""
 
 _WORDS = re.compile(r"[^\w]+")
 _LEGAL_FORMS = frozenset(
-    [
-        "ltd",
-        "limited",
-        "llc",
-        "llp",
-        "inc",
-        "incorporated",
-        "corp",
-        "corporation",
-        "co",
-        "company",
-        "plc",
-        "gmbh",
-        "mbh",
-        "ag",
-        "kg",
-        "ohg",
-        "ug",
-        "ev",
-        "sarl",
-        "sa",
-        "sas",
-        "srl",
-        "spa",
-        "bv",
-        "nv",
-        "ab",
-        "oy",
-        "as",
-        "aps",
-        "pty",
-        "the",
-        "and",
-        "und",
-        "et",
-        "y",
-        "e",
-    ]
+    "ltd limited llc llp inc incorporated corp corporation co company plc gmbh mbh ag kg ohg ug ev sarl sa sas srl spa"
+    " bv nv ab oy as aps pty the and und et y e".split()
 )
 
 

@@ -27,6 +27,7 @@ from fleet.messages import Batch, Fields, Goodbye, Heartbeat, Message, Register,
 from fleet.model import Outcome
 from leads.identity import identifiers, lead_id, observation_id
 from leads.model import Lead, Validation
+from leads.score import score
 
 BLOCK = timedelta(seconds=1)
 """How long one read waits; also how soon a new node or another share of nodes is noticed."""
@@ -53,6 +54,7 @@ class UnitFacts:
     platform: str
     query: str
     phone_only: bool
+    objective: str | None
 
 
 class Ingest:
@@ -136,7 +138,13 @@ class Ingest:
         if len(self._facts) >= 10_000:  # a few MB; they are read again at once
             self._facts.clear()
         asked = orjson.loads(options)
-        facts = UnitFacts(tenant.decode(), platform.decode(), query.decode(), bool(asked.get("phone_only")))
+        facts = UnitFacts(
+            tenant.decode(),
+            platform.decode(),
+            query.decode(),
+            bool(asked.get("phone_only")),
+            asked.get("lead_objective"),
+        )
         self._facts[unit] = facts
         return facts
 
@@ -193,7 +201,15 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
         )  # fmt: skip
         if facts.phone_only and not any(p.validation_status == Validation.VALID for p in lead.phones):
             continue
-        lead = lead.model_copy(update={"observation_id": observation_id(task, lead)})
+        points, band, reasons = score(lead, facts.objective)
+        lead = lead.model_copy(
+            update={
+                "observation_id": observation_id(task, lead),
+                "score": points,
+                "score_band": band,
+                "score_reasons": reasons,
+            }
+        )
         results.append(
             Result(
                 observation_id=lead.observation_id or "",

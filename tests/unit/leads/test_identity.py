@@ -96,7 +96,7 @@ def test_labelled_restaurants_are_matched() -> None:
     with (folder / "restaurant.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with (folder / "restaurant_gold.csv").open(encoding="utf-8") as file:
-        gold = {tuple(sorted(int(v) for v in row[:2])) for row in csv.reader(file) if row[0].strip().isdigit()}
+        gold = {(int(row["id_1"]), int(row["id_2"])) for row in csv.DictReader(file)}
     found = [_restaurant(row) for row in rows]
     pairs = {(a + 1, b + 1) for group in cluster(found) for i, a in enumerate(group) for b in group[i + 1 :]}
     hits = len(pairs & gold)
