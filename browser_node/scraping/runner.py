@@ -202,7 +202,9 @@ class _UnitRun:
         return tab
 
     async def _open(self, name: str) -> Tab:
-        tab = await Tab.open(self._context, name)
+        # the node keeps one blank tab warm: the first page needs no new one
+        warm = None if self._tabs else next((p for p in self._context.pages if p.url == "about:blank"), None)
+        tab = await Tab.open(self._context, name, warm)
         self._tabs.append(tab)
         return tab
 
@@ -218,7 +220,7 @@ class _UnitRun:
         async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
             with self._staged(tab):
                 self._out.put(current=visit.url)
-                snapshot = await tab.load(visit.url)
+                snapshot = await tab.load(visit.url, render=self._source.options.render)
                 if origin_of(snapshot.url) != origin_of(visit.url):
                     rules = await self._rules(snapshot.url)
                 return await self._extract(tab, visit, snapshot, rules)

@@ -41,7 +41,9 @@ CLOSE = timedelta(seconds=3)
 MAX_CHARS = 5_000_000
 MAX_FRAME_CHARS = 500_000
 MAX_FRAME_DEPTH = 2
-MAX_SCRIPTED_REDIRECTS = 4
+MAX_SCRIPTED_REDIRECTS = 10
+"""One hop may take the ground from under several readings when the machine is busy."""
+
 
 _PAGE_TYPES = ("text/html", "application/xhtml", "text/plain")
 _FRAME_MARK = "data-leadfleet-frame"
@@ -73,18 +75,21 @@ class Tab:
         page.on("download", _refuse_download)
 
     @classmethod
-    async def open(cls, context: BrowserContext, name: str) -> Tab:
-        """A new tab. ChromeLost when there is no browser to open it in."""
+    async def open(cls, context: BrowserContext, name: str, warm: Page | None = None) -> Tab:
+        """A new tab, or ``warm`` made one. ChromeLost when there is no browser to open it in."""
         try:
-            page = await _within(NAVIGATION, context.new_page())
+            page = await _within(NAVIGATION, context.new_page()) if warm is None else warm
             tab = cls(page, name)
             await page.add_init_script(page_scripts.WATCH)
         except (PlaywrightError, TimeoutError) as exc:
             raise ChromeLost(_first_line(exc)) from exc
         return tab
 
-    async def load(self, url: str) -> Snapshot:
-        """Open ``url`` and read it. VisitFailed, TabLost (open a new tab), ChromeLost."""
+    async def load(self, url: str, *, render: bool = True) -> Snapshot:
+        """Open ``url`` and read it; without ``render`` as soon as its document is there.
+
+        VisitFailed, TabLost (open a new tab), ChromeLost.
+        """
         response = await self._navigate(url)
         if response is not None:
             try:
@@ -92,7 +97,7 @@ class Tab:
             except VisitFailed:
                 await self._finish_loading()
                 raise
-        answer = await self._read_main()
+        answer = await self._read_main(SETTLE if render else timedelta())
         final = canonical(answer["url"])
         if final is None:
             raise VisitFailed("bad_scheme", f"{url} led to {answer['url'][:100]}, which is no web page")
@@ -148,9 +153,9 @@ class Tab:
         except PlaywrightError:
             return
 
-    async def _read_main(self) -> dict[str, Any]:
+    async def _read_main(self, settle: timedelta) -> dict[str, Any]:
         """The answer of ``snapshot.js``, after the redirects that the page's own scripts make."""
-        options = _options(SETTLE, MAX_CHARS, is_frame=False)
+        options = _options(settle, MAX_CHARS, is_frame=False)
         for _ in range(MAX_SCRIPTED_REDIRECTS):
             try:
                 limit = NAVIGATION + 2 * SETTLE + SLACK
