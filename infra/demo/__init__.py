@@ -1,0 +1,1 @@
+"""``make demo``: a client of the public API that scrapes the sample town while one watches."""
