@@ -92,12 +92,6 @@ def same_business(a: Lead, b: Lead) -> bool:
     return bool(kinds & {"domain", "email", "place"})
 
 
-def _kinds_differ(a: str | None, b: str | None) -> bool:
-    ours = {_KINDS[word] for word in _words(a or "") if word in _KINDS}
-    theirs = {_KINDS[word] for word in _words(b or "") if word in _KINDS}
-    return bool(ours and theirs) and not ours & theirs
-
-
 def cluster(leads: Sequence[Lead]) -> list[list[int]]:
     """The indexes of ``leads`` grouped by business, each group and the groups in order of first appearance.
 
