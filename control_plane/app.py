@@ -22,6 +22,8 @@ from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.scripts import Limits, Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings
+from control_plane.store.client import LeadStore
+from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
 from control_plane.streams.reader import StreamReader
 from fleet.addresses import Allowance
@@ -99,6 +101,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         gate=auth.Gate(settings, ring, limiter, clock),
         hub=Hub(client, keys, reader, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
+        store=LeadStore(StoreOptions.of(settings)) if background else None,
     )
     attach(app, made)
     running = AsyncExitStack()
@@ -111,6 +114,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     @app.before_serving
     async def start() -> None:
         running.push_async_callback(client.aclose)
+        if made.store is not None:
+            await made.store.start()
+            running.push_async_callback(made.store.close)
         await running.enter_async_context(reader)
         await running.enter_async_context(made.hub)
         if background:
@@ -184,7 +190,11 @@ async def _answer_error(error: Exception) -> Response:
     if problem.status >= 500 and not isinstance(problem, Unavailable):
         log.error("a request failed", exc_info=error)
         problem.extra["request_id"] = g.get("request_id", "")
-    return web.problem_response(problem)
+    response = web.problem_response(problem)
+    if has_websocket_context():
+        # Hypercorn cannot take another request on a connection whose upgrade was refused.
+        response.headers["Connection"] = "close"
+    return response
 
 
 def _as_problem(error: Exception) -> Problem:

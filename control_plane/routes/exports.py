@@ -1,0 +1,68 @@
+"""Exports: a file of leads in object storage, fetched by presigned URL. The API never relays its bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Blueprint, Response, request
+
+from control_plane import web
+from control_plane.auth import access, principal
+from control_plane.errors import NotFound, Problem
+from control_plane.routes.filters import checked, lead_store, query_members
+from control_plane.store.models import ExportRequest, ExportView
+
+blueprint = Blueprint("exports", __name__)
+
+RETRY_AFTER_S = "2"
+
+_QUERY_MEMBERS = ("columns", "bom", "phone_format")
+_UNFINISHED = {"pending", "running"}
+
+
+@blueprint.get("/api/export/<any(csv, json, jsonl, excel, parquet):file_format>")
+@access("exports:read", "export", token="export")  # noqa: S106 - the kind of token, not a secret
+async def download(file_format: str) -> Response:
+    """The leads that match as a file: 302 to where it is, or its record when JSON is asked for."""
+    members = query_members(_QUERY_MEMBERS) | {"format": file_format}
+    if isinstance(columns := members.get("columns"), str):
+        members["columns"] = [column.strip() for column in columns.split(",")]
+    export = await lead_store().export(principal().tenant, checked(ExportRequest, members))
+    if export.status == "empty":
+        raise NotFound("lead that matches, to be exported as", file_format)
+    if _wants_json():
+        return _record(export)
+    if export.status in _UNFINISHED:
+        return _record(export)
+    if export.url is None:
+        raise Problem(export.error or "the export failed; ask again", status=502, title="Export failed")
+    return Response("", 302, {"Location": export.url})
+
+
+@blueprint.post("/api/export")
+@access("exports:write", "export")
+async def begin() -> Response:
+    """Begin an export and answer at once; ``GET /api/export/{id}`` tells how far it is."""
+    body = checked(ExportRequest, await web.read_json(optional=True))
+    return _record(await lead_store().export(principal().tenant, body, wait_s=0))
+
+
+@blueprint.get("/api/export/<export_id>")
+@access("exports:read", token="export")  # noqa: S106 - the kind of token, not a secret
+async def show(export_id: str) -> Response:
+    """An export: its progress, and its URL once it is ready."""
+    return web.answer(await lead_store().export_view(principal().tenant, export_id))
+
+
+def _record(export: ExportView) -> Response:
+    unfinished = export.status in _UNFINISHED
+    response = web.answer(export, 202 if unfinished else 200)
+    response.headers["Content-Location"] = f"/api/export/{export.export_id}"
+    if unfinished:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
+
+
+def _wants_json() -> bool:
+    accepted: Any = request.accept_mimetypes
+    return bool(accepted.best_match(["text/html", "application/json"], default="text/html") == "application/json")

@@ -1,0 +1,117 @@
+"""The sink: moves results from the stream into the observation log.
+
+Every worker runs one and one of them holds the lease, which spares the others the work. What makes a batch stored once
+is the log itself (see ``table``): a sink that lost its lease without noticing is refused its commit. The stream is
+trimmed only after the commit, so at any instant an entry is on the stream, in the log, or (between the two steps) in
+both, with the log saying so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+import polars as pl
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from control_plane.store import scripts
+from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, log_row, sighting_of
+from control_plane.store.table import BatchTaken, ObservationLog, Stored
+from fleet.keys import Keys
+
+BATCH_ROWS = 1_000
+"""Bounds the memory of a commit; a busy stream is stored batch after batch without a pause."""
+
+LEASE = timedelta(seconds=10)
+"""Longer than a slow commit to S3; a sink that dies is followed by another one after this."""
+
+TIDY_EVERY = 100
+"""Batches between compactions: a scan never opens many more files a tenant than this."""
+
+Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
+
+log = structlog.get_logger(__name__)
+
+
+class Sink:
+    """``run`` it; cancel it to stop. ``rows`` and ``batches`` count what this sink has stored."""
+
+    def __init__(self, redis: Redis, keys: Keys, table: ObservationLog, interval_s: float) -> None:
+        self._redis, self._keys, self._table, self._interval_s = redis, keys, table, interval_s
+        self._token = secrets.token_hex(16)
+        self.rows = self.batches = self.refused = 0
+
+    async def run(self) -> None:
+        """Store what arrives for as long as the lease is ours; otherwise wait for it."""
+        try:
+            while True:
+                if not await self._store_available():
+                    await asyncio.sleep(self._interval_s)
+        finally:
+            await asyncio.shield(self._let_go())
+
+    async def store_batch(self) -> int:
+        """Store the next batch if there is one; the number of stream entries it took.
+
+        Raises BatchTaken when another sink was faster; nothing is stored then.
+        """
+        if not await self._redis.xlen(self._keys.results()):
+            return 0  # what is stored has been trimmed: asking the log would cost a listing of S3 every time
+        stored = await asyncio.to_thread(self._table.stored)
+        # Also repairs the cursor after a death between commit and cursor.
+        await scripts.advance_cursor(self._redis, self._keys, stored.position, stored.batch)
+        entries: Entries = await self._redis.xrange(self._keys.results(), min=f"({stored.position}", count=BATCH_ROWS)
+        if not entries:
+            return 0
+        new = Stored(stored.batch + 1, Position.parse(entries[-1][0]))
+        rows = await asyncio.to_thread(_rows, entries, new.batch)
+        await asyncio.to_thread(self._table.append, rows, new.batch, new.position)
+        await scripts.advance_cursor(self._redis, self._keys, new.position, new.batch)
+        self.rows += rows.height
+        self.batches += 1
+        if new.batch % TIDY_EVERY == 0:
+            await asyncio.to_thread(self._table.tidy)
+        return len(entries)
+
+    async def _store_available(self) -> bool:
+        """Whether there is more to store right now."""
+        try:
+            if not await scripts.hold_lease(self._redis, self._keys, self._token, LEASE):
+                return False
+            return await self.store_batch() == BATCH_ROWS
+        except BatchTaken as exc:
+            self.refused += 1
+            log.info("the sink was refused a batch", reason=str(exc))
+        except (RedisError, OSError) as exc:
+            log.warning("the sink waits for the store", reason=str(exc))
+        except Exception:
+            # Whatever Delta or S3 say: results stay on the stream, and the next round tries again.
+            log.exception("the sink could not store a batch")
+        return False
+
+    async def _let_go(self) -> None:
+        try:
+            await scripts.release_lease(self._redis, self._keys, self._token)
+        except (RedisError, OSError) as exc:
+            log.info("the sink lease is left to expire", reason=str(exc))
+
+
+def sightings_of(entries: Entries) -> list[Sighting]:
+    """The sightings in entries of the results stream. One that does not parse is logged and left out: it must not
+    keep all others from being stored."""
+    sightings = []
+    for stream_id, fields in entries:
+        try:
+            sightings.append(sighting_of(stream_id, fields))
+        except (ValidationError, ValueError, KeyError) as exc:
+            log.warning("a result does not parse", entry=stream_id.decode(), reason=str(exc)[:500])
+    return sightings
+
+
+def _rows(entries: Entries, batch: int) -> pl.DataFrame:
+    return pl.DataFrame([log_row(sighting, batch) for sighting in sightings_of(entries)], schema=LOG_SCHEMA)
