@@ -12,10 +12,9 @@ import aiohttp
 from rich.console import Console
 
 from infra.demo.client import ApiClient, ApiError
-from infra.demo.score import read_rows, score
 from infra.demo.screen import Progress, Screen
 from infra.sample_town import DIRECTORY_URL
-from infra.sample_town.truth import load_truth
+from infra.sample_town.score import score
 from infra.sample_town.words import CATEGORIES
 from infra.stack.errors import StackError
 from infra.stack.interrupt import until_interrupted
@@ -93,15 +92,13 @@ async def _follow(api: ApiClient, task: str, progress: Progress, console: Consol
 
 
 def _summarise(pages: int, took_s: float, console: Console) -> None:
-    rows = read_rows(TARGET)
-    verdict = score(rows, load_truth())
-    found = verdict.businesses - len(verdict.missing)
+    verdict = score(TARGET)
     console.print(
         f"\n{verdict.leads} leads in {TARGET.resolve()}\n"
-        f"  {found} of the town's {verdict.businesses} businesses found ({verdict.found_share:.0%}), "
+        f"  businesses  {len(verdict.found)} of the town's {verdict.expected} ({verdict.recall:.0%}), "
         f"{len(verdict.invented)} invented\n"
-        f"  {verdict.phones_right} of {verdict.phones} phone numbers are the businesses' own\n"
-        f"  {pages} pages in {took_s:.1f} s ({pages / took_s * 60:.0f} a minute)",
+        f"  phones      {verdict.phones_found} of {verdict.phones_expected} that these businesses publish\n"
+        f"  time        {took_s:.1f} s for {pages} pages ({pages / took_s * 60:.0f} a minute)",
         soft_wrap=True,
     )
 
