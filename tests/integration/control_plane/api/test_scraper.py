@@ -1,0 +1,185 @@
+"""Scraping and tasks over HTTP: shapes, states, and every kind of bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+import pytest
+
+from control_plane.web import MAX_BODY
+from tests.integration.control_plane.api.conftest import Client, Served
+from tests.integration.control_plane.scheduling.world import World
+
+START = "/api/scraper/start"
+
+
+async def test_a_task_is_started_queued_and_listed(api: Client) -> None:
+    status, body, _ = await api.post(START, {"queries": ["http://a.town.test/"], "unknown_key": 1})
+    assert status == 200
+    assert body["status"] == "started"
+    assert body["state"] == "queued"
+    assert body["queue_position"] == 0
+    assert body["usage"] == {"used": 1, "limit": 10_000, "remaining": 9_999}
+
+    _, task, _ = await api.get(f"/api/scraper/status/{body['task_id']}")
+    assert task["platforms"] == ["website"]
+    assert task["progress"] == {"website": 0}
+    assert (await api.get(f"/api/tasks/{body['task_id']}"))[1] == task
+    listing = (await api.get("/api/tasks?status=queued&limit=1"))[1]
+    assert [t["task_id"] for t in listing["tasks"]] == [body["task_id"]]
+    assert (await api.get("/api/tasks/queue/status"))[1]["pending"] == 1
+
+
+async def test_a_task_that_a_slot_is_free_for_runs_at_once(api: Client, world: World) -> None:
+    await world.node("n1")
+    _, body, _ = await api.post(START, {"queries": ["http://a.town.test/"]})
+    assert (body["state"], body["queue_position"]) == ("running", None)
+    assert (await api.get("/api/fleet/slots"))[1]["slots"][0]["task_id"] == body["task_id"]
+    assert (await api.get("/api/fleet/nodes"))[1]["nodes"][0]["node_id"] == "n1"
+
+
+async def test_pause_resume_and_stop(api: Client) -> None:
+    task = await api.start()
+    for call, said, state in [
+        ("pause", "paused", "paused"),
+        ("resume", "running", "queued"),
+        ("stop", "stopped", "stopped"),
+        ("stop", "stopped", "stopped"),
+    ]:
+        status, body, _ = await api.post(f"/api/scraper/{call}/{task}")
+        assert (status, body["status"], body["task_id"]) == (200, said, task)
+        assert (await api.get(f"/api/scraper/status/{task}"))[1]["status"] == state
+    status, body, _ = await api.post(f"/api/scraper/resume/{task}")
+    assert status == 409
+
+
+async def test_bulk_says_what_it_could_not_do(api: Client) -> None:
+    tasks = [await api.start(), await api.start()]
+    _, body, _ = await api.post("/api/tasks/bulk/stop", [*tasks, "tsk_nothing"])
+    assert body["stopped_count"] == 2
+    assert body["total_requested"] == 3
+    assert [error["task_id"] for error in body["errors"]] == ["tsk_nothing"]
+    assert (await api.post("/api/tasks/bulk/pause", {"ids": tasks}))[0] == 422
+
+
+async def test_the_same_idempotency_key_is_the_same_task(api: Client) -> None:
+    headers = {"Idempotency-Key": "once"}
+    body = {"queries": ["http://a.town.test/"]}
+    answers = await asyncio.gather(*(api.post(START, body, headers=headers) for _ in range(20)))
+    assert len({answer["task_id"] for _, answer, _ in answers}) == 1
+    other = await api.post(START, {"queries": ["http://b.town.test/"]}, headers=headers)
+    assert other[0] == 422
+    assert (await api.post(START, body, headers={"Idempotency-Key": "k" * 300}))[0] == 400
+
+
+BAD_STARTS = [
+    (b"{}", 422),
+    (b"[]", 422),
+    (b"", 400),
+    (b"{", 400),
+    (b"\xff\xfe", 400),
+    (b'{"queries": [NaN]}', 400),
+    (b'{"queries": ["http://a.town.test/"], "max_results": NaN}', 400),
+    (b'{"queries": ["http://a.town.test/"], "radius_km": 1e999}', 400),
+    (b'{"queries": ["\\ud800"]}', 400),
+    (b"[" * 100_000, 400),
+    (b'{"queries":' + b"[" * 900 + b"]" * 900 + b"}", 422),
+    (b'{"queries": "http://a.town.test/"}', 422),
+    (b'{"queries": [1]}', 422),
+    (b'{"queries": ["  "]}', 422),
+    (orjson.dumps({"queries": ["http://a.town.test/"] * 51}), 422),
+    (orjson.dumps({"queries": ["http://a.town.test/" + "x" * 2_048]}), 422),
+    (b'{"queries": ["http://a.town.test/"], "max_results": 0}', 422),
+    (b'{"queries": ["http://a.town.test/"], "max_results": "5"}', 422),
+    (b'{"queries": ["http://a.town.test/"], "platforms": ["google_maps"]}', 422),
+    (b'{"queries": ["dentists in Berlin"]}', 422),
+    (b'{"queries": ["javascript:alert(1)"]}', 422),
+    (b'{"queries": ["file:///etc/passwd"]}', 422),
+    (b'{"queries": ["http://169.254.169.254/latest/meta-data"]}', 422),
+    (b'{"queries": ["http://localhost:6379/"]}', 422),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), BAD_STARTS)
+async def test_bad_input_is_a_problem_that_says_so(api: Client, body: bytes, expected: int) -> None:
+    status, problem, headers = await api.call("POST", START, data=body)
+    assert status == expected
+    assert headers["Content-Type"] == "application/problem+json"
+    assert problem["status"] == expected
+    assert problem["title"]
+    assert problem["detail"]
+    assert expected != 422 or problem["errors"]
+    assert "Traceback" not in str(problem)
+
+
+async def test_a_huge_body_is_refused_whether_it_says_so_or_not(api: Client) -> None:
+    status, problem, _ = await api.call("POST", START, data=io.BytesIO(b"x" * (20 * 1024 * 1024)))
+    assert (status, problem["status"]) == (413, 413)
+
+    async def chunked():  # type: ignore[no-untyped-def]
+        for _ in range(2 * MAX_BODY // 65_536):
+            yield b"x" * 65_536
+
+    assert (await api.call("POST", START, data=chunked()))[0] == 413
+
+
+async def test_what_is_not_there_is_a_problem_too(api: Client) -> None:
+    for method, path, expected in [
+        ("GET", "/nowhere", 404),
+        ("DELETE", "/api/tasks", 405),
+        ("GET", "/api/scraper/status/tsk_nothing", 404),
+        ("GET", "/api/scraper/status/..%2f..%2fetc", 404),
+        ("GET", "/api/tasks?limit=-1", 400),
+        ("GET", "/api/tasks?status=odd", 400),
+        ("POST", "/api/fleet/nodes/No%20Such/drain", 404),
+    ]:
+        status, problem, headers = await api.call(method, path)
+        assert (status, problem["status"]) == (expected, expected), path
+        assert headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_full_queue_and_a_used_up_quota_say_when_to_come_back(
+    open_replica: Callable[..., Awaitable[Served]],
+) -> None:
+    for changes in ({"queue_cap": 2}, {"tenant_daily_units": 2}):
+        client = (await open_replica(fleet="cap-" + next(iter(changes)).replace("_", "-"), **changes)).client()
+        await client.start("http://a.town.test/", "http://b.town.test/")
+        status, problem, headers = await client.post(START, {"queries": ["http://c.town.test/"]})
+        assert status == 429, problem
+        assert int(headers["Retry-After"]) >= 1
+
+
+async def test_when_the_store_stalls_clients_are_told_to_come_back_soon(api: Client, world: World) -> None:
+    await api.get("/api/tasks")
+    await world.client.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+    began = time.monotonic()
+    status, problem, headers = await api.get("/api/tasks")
+    assert (status, problem["status"]) == (503, 503)
+    assert float(headers["Retry-After"]) <= 2.5
+    assert time.monotonic() - began < 4
+    assert (await api.get("/health"))[1]["status"] == "unhealthy"
+    await world.client.execute_command("CLIENT", "UNPAUSE")
+    assert (await api.get("/api/tasks"))[0] == 200
+
+
+async def test_health_metrics_and_description(api: Client, served: Served, world: World) -> None:
+    nobody = served.client(None)
+    assert (await nobody.get("/health"))[1]["status"] == "degraded"
+    await world.node("n1")
+    assert (await nobody.get("/api/health"))[1]["status"] == "healthy"
+    assert (await nobody.get("/health/live"))[0] == 200
+    assert (await nobody.get("/health/ready", headers={"Host": "10.1.2.3:8000"}))[0] == 200
+    await api.start()
+    text = (await nobody.get("/metrics"))[1].decode()
+    assert 'leadfleet_units{state="running"} 1.0' in text
+    assert "leadfleet_http_requests_total" in text
+    summary = (await nobody.get("/api/metrics", headers={"Accept": "application/json"}))[1]
+    assert summary["active_tasks"] == 1
+    document = (await nobody.get("/openapi.json"))[1]
+    assert "/api/scraper/status/{task_id}" in document["paths"]
+    page = (await nobody.get("/docs"))[1].decode()
+    assert "http" not in page.replace("http-equiv", "")  # loads nothing from elsewhere
