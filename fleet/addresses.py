@@ -108,10 +108,9 @@ class Allowance:
                 return entry.target
         return None
 
-    def names(self, authority: str) -> bool:
-        """Whether ``host`` or ``host:port`` (port 80 when it names none) was allowed by name."""
-        host, port = _host_and_port(authority)
-        return self.target(host, port or 80) is not None
+    def names(self, host: str, port: int) -> bool:
+        """Whether ``host:port`` was allowed by name."""
+        return self.target(host, port) is not None
 
 
 def normal_host(host: str) -> str:
