@@ -51,7 +51,8 @@ _TOWN = r"(?P<city>[^\W\d_][^\d\n,;|•·:@()]{1,48}(?:\d(?!\d)[^\d\n,;|•·:@(
 _ANCHORS: tuple[_Anchor, ...] = (
     _Anchor(
         re.compile(
-            rf"(?<![A-Za-z])(?P<state>{'|'.join(US_STATES)}|(?i:{_states(US_STATES, codes=False)})|D\.C\.|[A-Z][a-z]\.?)?[.,]?\s{{0,3}}[-–]?\s{{0,2}}"
+            rf"(?<![A-Za-z])(?P<state>{'|'.join(US_STATES)}|(?i:{_states(US_STATES, codes=False)})|D\.C\.|"
+            rf"[A-Z][a-z]\.?)?[.,]?\s{{0,3}}[-–]?\s{{0,2}}"
             r"(?<![\d-])(?P<code>\d{5}(?:\s?[-–]\s?\d{4})?)(?![\d-]|[.,]\d)"
         ),
         ("US",),
@@ -68,7 +69,8 @@ _ANCHORS: tuple[_Anchor, ...] = (
     ),
     _Anchor(
         re.compile(
-            r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"
+            r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|"
+            r"[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"
         ),
         ("GB",),
         True,
@@ -87,7 +89,8 @@ _ANCHORS: tuple[_Anchor, ...] = (
     ),
     _Anchor(
         re.compile(
-            rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- –]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"
+            rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- "
+            rf"–]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"
         ),
         ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"),
         True,
@@ -143,7 +146,8 @@ _STREET_WORDS = re.compile(
     re.IGNORECASE,
 )
 _PO_BOX = re.compile(
-    r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|gpo box)\s{0,2}#?\s{0,2}\d",
+    r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|"
+    r"gpo box)\s{0,2}#?\s{0,2}\d",
     re.IGNORECASE,
 )
 _UNIT = re.compile(
@@ -161,7 +165,8 @@ _SEPARATORS = re.compile(r"\s{0,3}[,;|•·‧∙●◦▪*\n\t]\s{0,3}|\s[-–�
 _LABEL = re.compile(
     r"^\s{0,3}(?:(?:our\s|street\s|mailing\s|postal\s|physical\s|office\s|visiting\s|main\s|head\s|registered\s|corporate\s){0,2}"
     r"(?:address|adresse|adres|adress|dirección|direccion|indirizzo|endereço|location|headquarters|hq|anschrift|office|"
-    r"besøksadresse|sede|siège|zip|postal code|postcode|cep|cp|c\.p\.|plz|visit us|mail|find us)(?:\s(?:at|is))?)\s{0,3}[:\-–]\s{0,3}",
+    r"besøksadresse|sede|siège|zip|postal code|postcode|cep|cp|c\.p\.|plz|visit us|mail|find us)(?:\s(?:at|"
+    r"is))?)\s{0,3}[:\-–]\s{0,3}",
     re.IGNORECASE,
 )
 _NOT_ADDRESS = re.compile(
@@ -364,7 +369,7 @@ def _take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
 
 
 def _belongs_to_street(part: str) -> bool:
-    return len(part) <= 60 and (_UNIT.search(part) is not None and len(part.split()) <= 6 or looks_like_street(part))
+    return len(part) <= 60 and ((_UNIT.search(part) is not None and len(part.split()) <= 6) or looks_like_street(part))
 
 
 def _is_credible(
@@ -378,8 +383,8 @@ def _is_credible(
 ) -> bool:
     if anchor.regions == ("US",):
         return (
-            state is not None
-            and (city is not None or street is not None)
+            (state is not None
+            and (city is not None or street is not None))
             or (street is not None and city is not None and "US" in ranked[:1])
         )
     if anchor.explicit:
@@ -397,7 +402,8 @@ _BRITISH_COUNTIES = frozenset(
     " cumbria derbyshire devon dorset durham essex gloucestershire hampshire hants herefordshire hertfordshire herts"
     " humberside kent lancashire lancs leicestershire leics lincolnshire lincs merseyside middlesex norfolk"
     " northamptonshire northants northumberland nottinghamshire notts oxfordshire oxon rutland shropshire somerset"
-    " staffordshire staffs suffolk surrey warwickshire wiltshire wilts worcestershire worcs yorkshire fife lothian".split()
+    " staffordshire staffs suffolk surrey warwickshire wiltshire wilts worcestershire worcs"
+    " yorkshire fife lothian".split()
 ) | {
     "east sussex",
     "west sussex",

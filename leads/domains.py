@@ -25,7 +25,8 @@ SHARED_DOMAINS = frozenset(
 
 @lru_cache(maxsize=16_384)
 def registered_domain(host_or_url: str) -> str | None:
-    """``"example.co.uk"`` for ``"https://shop.example.co.uk/x"``; ``None`` without a known suffix (an IP, ``file:``)."""
+    """``"example.co.uk"`` for ``"https://shop.example.co.uk/x"``; ``None`` without a known suffix (an IP, "
+    "``file:``)."""
     try:
         found = _extract(host_or_url)
     except ValueError:

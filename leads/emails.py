@@ -23,11 +23,15 @@ _LOCAL_TAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a1-\uffff]{1,64}\Z
 _DOMAIN_HEAD = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?:[A-Za-z0-9\u00a1-\uffff.\-]{0,252}[A-Za-z0-9\u00a1-\uffff])?")
 _NOT_LOCAL_EDGE = "!#$%&'*+/=?^`{|}~.-"
 
-_AT_WORDS = "at|ät|æt|a t|arroba|chiocciola|kropka at|malpa|małpa|apenstaartje|zavinac|zavináč|snabel-?a|arobase|chez|собака|kukac|@"
+_AT_WORDS = (
+    "at|ät|æt|a t|arroba|chiocciola|malpa|małpa|apenstaartje|"
+    "zavinac|zavináč|snabel-?a|arobase|chez|собака|kukac|@"
+)
 _DOT_WORDS = "dot|dott|d0t|punkt|punto|ponto|punt|point|kropka|tečka|bod|точка|pont|\\."
-# "[at]", "(at)", "{ät}", "[put the at sign here]", "<at>", "-at-", "_at_"
+# Brackets of any kind around a word for @, "[put the at sign here]", and "-at-".
 _BRACKET_AT = re.compile(
-    rf"\s{{0,3}}(?:[\[({{<]\s{{0,2}}(?:{_AT_WORDS}|[\w ]{{0,20}}\bat[ -]sign\b[\w ]{{0,20}})\s{{0,2}}[\])}}>]|[-_]at[-_])\s{{0,3}}",
+    rf"\s{{0,3}}(?:[\[({{<]\s{{0,2}}(?:{_AT_WORDS}|[\w ]{{0,20}}\bat[ -]sign\b[\w ]{{0,20}})\s{{0,2}}[\])}}>]|"
+    rf"[-_]at[-_])\s{{0,3}}",
     re.IGNORECASE,
 )
 _BRACKET_DOT = re.compile(rf"\s{{0,3}}[\[({{<]\s{{0,2}}(?:{_DOT_WORDS})\s{{0,2}}[\])}}>]\s{{0,3}}", re.IGNORECASE)

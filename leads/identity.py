@@ -13,16 +13,15 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
 
 from leads.domains import own_domain
+from leads.matching import place_keys, same_business
 from leads.model import Address, Lead, Phone, Provenance, Validation
+
+__all__ = ["cluster", "fold_name", "identifiers", "lead_id", "merge", "observation_id", "same_business"]
 
 ID_LENGTH = 26
 """Base 32 digits of an id: 130 bits, so ids of a billion leads do not meet."""
-
-ALIKE = 0.85
-"""Names at least this similar (Ratcliff-Obershelp) may be the same; "Cafe Roma" and "Café Roma Ltd" are."""
 
 BLOCK_MAX = 200
 """Leads with one identifier in common that are compared with each other: a number that stands on more businesses
@@ -74,28 +73,11 @@ def observation_id(task: str, lead: Lead) -> str:
     return "obs_" + _digest(task, lead.source_url or "", json.dumps([told, phones], sort_keys=True))
 
 
-def same_business(a: Lead, b: Lead) -> bool:
-    """Whether two leads are one business. In doubt they are two: a wrong merge loses a lead, a missed one repeats it.
-
-    Branches of a chain share name and domain and differ in street or phone; they are not the same.
-    """
-    theirs = set(identifiers(a)) & set(identifiers(b))
-    kinds = {kind for kind, _ in theirs}
-    if not kinds or _elsewhere(a.address, b.address):
-        return False
-    names_agree = _alike(fold_name(a.display_name), fold_name(b.display_name))
-    if "phone" in kinds:
-        # Two names on one number at one address are one business under its brand and its legal name.
-        return names_agree or _same_street(a.address, b.address) or not (a.display_name and b.display_name)
-    if not names_agree or (_other_phones(a, b) and not _same_street(a.address, b.address)):
-        return False
-    return bool(kinds & {"domain", "email", "place"})
-
-
 def cluster(leads: Sequence[Lead]) -> list[list[int]]:
     """The indexes of ``leads`` grouped by business, each group and the groups in order of first appearance.
 
-    Only leads with an identifier in common are compared, so the work grows with the number of leads, not its square.
+    Only leads with an identifier in common, or a place and the beginning of the name, are compared, so the work
+    grows with the number of leads, not its square.
     """
     parent = list(range(len(leads)))
 
@@ -107,8 +89,8 @@ def cluster(leads: Sequence[Lead]) -> list[list[int]]:
 
     blocks: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, lead in enumerate(leads):
-        for identifier in identifiers(lead):
-            blocks[identifier].append(index)
+        for block in _blocks(lead):
+            blocks[block].append(index)
     for members in blocks.values():
         if len(members) > BLOCK_MAX:
             continue
@@ -122,6 +104,12 @@ def cluster(leads: Sequence[Lead]) -> list[list[int]]:
     for index in range(len(leads)):
         groups[root(index)].append(index)
     return list(groups.values())
+
+
+def _blocks(lead: Lead) -> list[tuple[str, str]]:
+    opening = fold_name(lead.display_name).replace(" ", "")[:4]
+    near = [("near", f"{opening}|{key}") for key in place_keys(lead.address)] if opening else []
+    return [*identifiers(lead), *near]
 
 
 def merge(observations: Sequence[Lead]) -> Lead:
@@ -177,18 +165,10 @@ def _digest(*parts: str) -> str:
     return base64.b32encode(digest).decode().lower()[:ID_LENGTH]
 
 
-def _alike(a: str, b: str) -> bool:
-    if not a or not b:
-        return True
-    return a in b or b in a or SequenceMatcher(None, a, b).ratio() >= ALIKE
-
 
 def _street(address: Address | None) -> str:
     return _fold(address.street) if address and address.street else ""
 
-
-def _same_street(a: Address | None, b: Address | None) -> bool:
-    return bool(_street(a)) and _street(a) == _street(b)
 
 
 def _elsewhere(a: Address | None, b: Address | None) -> bool:
@@ -201,10 +181,6 @@ def _elsewhere(a: Address | None, b: Address | None) -> bool:
     numbers = [set(re.findall(r"\d+", _street(address))) for address in (a, b)]
     return bool(numbers[0]) and bool(numbers[1]) and not numbers[0] & numbers[1]
 
-
-def _other_phones(a: Lead, b: Lead) -> bool:
-    ours, theirs = ({value for kind, value in identifiers(lead) if kind == "phone"} for lead in (a, b))
-    return bool(ours) and bool(theirs) and not ours & theirs
 
 
 def _surest(field: str, leads: Iterable[Lead]) -> Lead | None:

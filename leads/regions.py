@@ -16,7 +16,8 @@ SUPPORTED_REGIONS: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 
 # Country-code domains that are sold as generic names all over the world say nothing about a country.
 _GENERIC_TLDS = frozenset(
-    "ac ad ag ai am as bz cc cd co dj eu fm gg gl gs im io is la li ly me ms mu nu pw sc sh st su tk to tv vc vu ws".split()
+    "ac ad ag ai am as bz cc cd co dj eu fm gg gl gs im io is la li ly"
+    " me ms mu nu pw sc sh st su tk to tv vc vu ws".split()
 )
 
 _LANGUAGE_REGION = {
@@ -38,7 +39,8 @@ _COUNTRY_NAMES = {
     "AE": "united arab emirates|uae|u.a.e.|dubai|abu dhabi", "AR": "argentina", "AT": "austria|österreich|autriche",
     "AU": "australia|australien|australie", "AZ": "azerbaijan|azərbaycan", "BE": "belgium|belgië|belgique|belgien",
     "BG": "bulgaria|българия", "BR": "brazil|brasil|brésil|brasilien", "BY": "belarus|беларусь",
-    "CA": "canada|kanada", "CH": "switzerland|schweiz|suisse|svizzera", "CL": "chile", "CN": "china|p.r. china|prc|中国",
+    "CA": "canada|kanada", "CH": "switzerland|schweiz|suisse|svizzera", "CL": "chile", "CN": "china|p.r. "
+    "china|prc|中国",
     "CO": "colombia", "CR": "costa rica", "CY": "cyprus", "CZ": "czech republic|czechia|česká republika|tschechien",
     "DE": "germany|deutschland|allemagne|alemania|germania|duitsland", "DK": "denmark|danmark|dänemark",
     "EE": "estonia|eesti", "EG": "egypt", "ES": "spain|españa|spanien|espagne|spagna",

@@ -14,7 +14,7 @@ from leads.model import Lead, Validation
 
 Band = Literal["hot", "warm", "cold"]
 
-HOT, WARM = 70, 40  # hot: can be called and placed today; warm: one thing is missing; cold: research first
+HOT, WARM = 65, 35  # hot: can be called and placed today; warm: one thing is missing; cold: research first
 
 LEAD_OBJECTIVES: list[dict[str, str]] = [
     {"value": "cold_calling", "label": "Call prospects"},
@@ -38,6 +38,11 @@ class _Sign:
 
 def _has_valid_phone(lead: Lead) -> bool:
     return any(phone.validation_status is Validation.VALID and phone.kind != "fax" for phone in lead.phones)
+
+
+def _can_be_reached(lead: Lead) -> bool:
+    """What a lead lacks is a chance only where somebody can be told of it."""
+    return bool(lead.emails) or _has_valid_phone(lead)
 
 
 def _has_mobile(lead: Lead) -> bool:
@@ -67,10 +72,10 @@ _SIGNS: tuple[_Sign, ...] = (
     _Sign("person", _has_personal_email, 4, "an address of a person is among them"),
     _Sign("address", _has_full_address, 14, "has a full postal address"),
     _Sign("website", lambda lead: bool(lead.website), 10, "has a website"),
-    _Sign("no_website", lambda lead: not lead.website, 0, "has no website"),
+    _Sign("no_website", lambda lead: _can_be_reached(lead) and not lead.website, 0, "has no website"),
     _Sign("name", lambda lead: bool(lead.display_name), 8, "its name is known"),
     _Sign("socials", lambda lead: bool(lead.socials), 4, "is on social networks"),
-    _Sign("no_socials", lambda lead: not lead.socials, 0, "is not on social networks"),
+    _Sign("no_socials", lambda lead: _can_be_reached(lead) and not lead.socials, 0, "is not on social networks"),
     _Sign("hours", lambda lead: bool(lead.opening_hours), 4, "tells its opening hours"),
     _Sign("reviews", _has_many_reviews, 4, "has many reviews"),
     _Sign("bad_rating", _is_rated_badly, 0, "its rating is low"),
@@ -85,6 +90,8 @@ _SHIFTS: dict[str, dict[str, int]] = {
     "local_marketing": {"phone": 26, "bad_rating": 15, "no_socials": 8, "socials": 0, "reviews": 8, "address": 18},
     "partnerships": {"phone": 20, "email": 24, "person": 8, "website": 18, "socials": 8, "reviews": 8},
 }
+# Bonuses on top of what makes a lead complete: their lack is no flaw, so they do not count against the total.
+_BONUSES = ("mobile", "person", "reviews", "bad_rating", "no_socials")
 # Of alternatives only one can hold: the worse one must not count against the possible total.
 _ALTERNATIVES = (("website", "no_website"), ("socials", "no_socials"))
 
@@ -96,9 +103,10 @@ def score(lead: Lead, objective: str | None = None) -> tuple[int, Band, list[str
     is no longer offered.
     """
     weights = {sign.name: sign.points for sign in _SIGNS} | _SHIFTS.get(objective or "", {})
-    possible = sum(weights.values()) - sum(min(weights[a], weights[b]) for a, b in _ALTERNATIVES)
+    possible = sum(points for name, points in weights.items() if name not in _BONUSES)
+    possible -= sum(min(weights[a], weights[b]) for a, b in _ALTERNATIVES if b not in _BONUSES)
     earned = [(weights[sign.name], sign.reason) for sign in _SIGNS if weights[sign.name] and sign.holds(lead)]
-    total = round(100 * sum(points for points, _ in earned) / possible)
+    total = min(100, round(100 * sum(points for points, _ in earned) / possible))
     reasons = [f"{reason} (+{round(100 * points / possible)})" for points, reason in sorted(earned, reverse=True)]
     if not _has_valid_phone(lead) and weights["phone"]:
         reasons.append("no valid phone number")

@@ -16,7 +16,7 @@ from leads.extract.businesses import country_of, find_businesses, make_geo
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
 from leads.extract.document import Document
 from leads.extract.draft import Draft, fold
-from leads.extract.evidence import RegionEvidence, gather
+from leads.extract.evidence import gather
 from leads.extract.items import find_items
 from leads.extract.names import find_name, tidy_name
 from leads.extract.profiles import find_socials
@@ -46,7 +46,7 @@ def assemble(document: Document) -> list[Lead]:
         evidence.add_page(region, 3.0)
     structured = find_businesses(items, document, evidence)
     texts = [line.text for line in document.lines]
-    addresses = find_addresses(texts, lambda line: evidence.ranked(line))
+    addresses = find_addresses(texts, evidence.ranked)
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
     phones = find_page_phones(document, evidence)
@@ -95,7 +95,7 @@ def _drafts(document: Document, structured: list[Draft], addresses: list[Address
         main.set_name(name.text, name.source, name.confidence)
     for branch in unnamed:
         own = _name_above(document, branch)
-        branch.set_name(own or (main.name if main else None), "layout" if own else "page", 0.5)
+        branch.set_name(own or main.name, "layout" if own else "page", 0.5)
     drafts.remove(main)
     return [main, *drafts, *unnamed]
 

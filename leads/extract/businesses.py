@@ -35,7 +35,8 @@ _BUSINESS = frozenset(
     " Hotel LodgingBusiness FoodEstablishment ProfessionalService Dentist Physician School CollegeOrUniversity".split()
 )
 _PLAIN_TYPES = frozenset(
-    "Organization LocalBusiness Corporation Thing Place Store ProfessionalService FoodEstablishment OnlineBusiness".split()
+    "Organization LocalBusiness Corporation Thing Place Store ProfessionalService FoodEstablishment"
+    " OnlineBusiness".split()
 )
 _BRANCHES = ("department", "subOrganization", "branchOf", "location", "containsPlace", "branch", "itemListElement")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "PublicHolidays")

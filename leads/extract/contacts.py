@@ -23,9 +23,12 @@ _VOICE = re.compile(
 )
 _BOTH = re.compile(r"(?:tel\w{0,7}|phone|ph)\.?\s{0,2}(?:/|&|and|\+|und|et|y)\s{0,2}(?:tele)?fax", re.IGNORECASE)
 _NO_PHONE = re.compile(
-    r"(?:\bvat|\bbtw|\babn|\bacn|\bkvk|\bein|\bcif|\bnif|\bnip|\bregon|\bkrs|\bsiret|\bsiren|\brcs|\biban|\bbic|\bswift|p\. ?iva|"
-    r"partita iva|\bisbn|\bissn|\bcnpj|\border|item|\bsku|model|part (?:no|number)|licen[cs]e|registration|reg(?:istered)?\.? (?:no|number)|"
-    r"company (?:no|number)|\bid|\binvoice|\baccount|serial|handelsregister|ust-?id\w*|hrb|\bnmls|\bdre|\bcrd|konto\w*|\bpatent\w*|\bпин|инн|огрн|унп|р/с|\bfax id)"
+    r"(?:\bvat|\bbtw|\babn|\bacn|\bkvk|\bein|\bcif|\bnif|\bnip|\bregon|\bkrs|\bsiret|\bsiren|\brcs|\biban|"
+    r"\bbic|\bswift|p\. ?iva|"
+    r"partita iva|\bisbn|\bissn|\bcnpj|\border|item|\bsku|model|part (?:no|number)|licen[cs]e|registration|"
+    r"reg(?:istered)?\.? (?:no|number)|"
+    r"company (?:no|number)|\bid|\binvoice|\baccount|serial|handelsregister|ust-?id\w*|hrb|\bnmls|\bdre|\bcrd|"
+    r"konto\w*|\bpatent\w*|\bпин|инн|огрн|унп|р/с|\bfax id)"
     r"[\w. ]{0,12}[#:№.\s]{0,4}$",
     re.IGNORECASE,
 )
@@ -55,14 +58,14 @@ def find_page_emails(document: Document) -> list[FoundEmail]:
     """Every address of the page in reading order, duplicates included."""
     found: list[FoundEmail] = []
     for link in document.links:
-        for address in emails_in_href(link.href):
-            found.append(FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)))
+        addresses = emails_in_href(link.href)
+        found += [FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)) for address in addresses]
     for line in document.lines:
-        for match in find_emails(line.text):
-            found.append(FoundEmail(line.number, email_detail(match.address, "text", match.confidence)))
+        matches = find_emails(line.text)
+        found += [FoundEmail(line.number, email_detail(m.address, "text", m.confidence)) for m in matches]
     for number, alt, _ in document.alts:
-        for match in find_emails(alt):
-            found.append(FoundEmail(number, email_detail(match.address, "attribute", min(0.7, match.confidence))))
+        matches = find_emails(alt)
+        found += [FoundEmail(number, email_detail(m.address, "attribute", min(0.7, m.confidence))) for m in matches]
     return sorted(found, key=lambda each: each.line)
 
 
@@ -188,11 +191,10 @@ def merge_phones(found: list[Phone], limit: int = 50) -> list[Phone]:
     for phone in found:
         key = f"{phone.normalized_e164 or phone.raw}x{phone.extension or ''}"
         held = best.get(key)
-        if held is None:
-            best[key] = phone
-        elif (phone.validation_status is Validation.VALID, phone.confidence) > (
-            held.validation_status is Validation.VALID,
-            held.confidence,
-        ):
+        if held is None or _rank(phone) > _rank(held):
             best[key] = phone
     return list(best.values())[:limit]
+
+
+def _rank(phone: Phone) -> tuple[bool, float]:
+    return phone.validation_status is Validation.VALID, phone.confidence

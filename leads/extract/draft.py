@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +75,10 @@ class Draft:
         details = list(emails.values())[:50]
         provenance = dict(self.provenance)
         valid = [phone for phone in phones if phone.validation_status is Validation.VALID]
-        for field_name, found in (("phones", valid or phones), ("emails", details)):
-            if found:
-                surest = max(found, key=lambda each: each.confidence)
+        found: dict[str, Sequence[Phone | Email]] = {"phones": valid or phones, "emails": details}
+        for field_name, values in found.items():
+            if values:
+                surest = max(values, key=lambda each: each.confidence)
                 provenance[field_name] = Provenance(source=surest.source, confidence=surest.confidence)
         return Lead(
             phones=phones,

@@ -7,7 +7,7 @@ region; a clue inside the page (a country as a heading, an address, a neighbour 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 class RegionEvidence:
     """The clues of one page. ``ranked(line, text)`` is the answer: regions, most likely first."""
 
-    page: Counter[str] = field(default_factory=Counter)
+    page: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     near: list[tuple[int, str, float]] = field(default_factory=list)
 
     def add_page(self, region: str | None, weight: float) -> None:
@@ -61,7 +61,7 @@ class RegionEvidence:
             self.add_page(region, weight / 3)
 
     def ranked(self, line: int | None = None, text: str = "") -> list[str]:
-        scores = Counter(self.page)
+        scores = defaultdict(float, self.page)
         if line is not None:
             for place, region, weight in self.near:
                 distance = line - place
@@ -72,7 +72,7 @@ class RegionEvidence:
         for pattern, region in _SHAPES:
             if pattern.search(text):
                 scores[region] += _SHAPE_ANCHOR
-        return [region for region, _ in scores.most_common(_MAX_REGIONS)]
+        return sorted(scores, key=lambda region: -scores[region])[:_MAX_REGIONS]
 
 
 def gather(document: Document) -> RegionEvidence:

@@ -112,22 +112,22 @@ def _repair(text: str) -> str:
         found = _TOKENS.match(text, position)
         if not found:
             break
-        token, position = found.group(), found.end()
-        if token == "/*":
+        piece, position = found.group(), found.end()
+        if piece == "/*":
             end = text.find("*/", position)
             position = len(text) if end == -1 else end + 2
-        elif token == "//":
+        elif piece == "//":
             end = text.find("\n", position)
             position = len(text) if end == -1 else end
         else:
-            if token in "}]" and out:
+            if piece in "}]" and out:
                 while out and not out[-1].strip():
                     out.pop()
                 if out and out[-1] == ",":
                     out.pop()
-            if token.startswith('"'):
-                token = re.sub(r'\\(?!["\\/bfnrtu])', r"\\\\", token)
-            out.append(token)
+            if piece.startswith('"'):
+                piece = re.sub(r'\\(?!["\\/bfnrtu])', r"\\\\", piece)
+            out.append(piece)
     return "".join(out)
 
 
@@ -175,13 +175,11 @@ def _resolve(roots: list[Item], by_id: dict[str, Item]) -> None:
                 if isinstance(value, Item) and not value.props and value.ident in by_id:
                     target = by_id[value.ident]
                     # A copy without relations: graphs have cycles (site → publisher → site).
-                    values[place] = Item(
-                        target.types,
-                        target.source,
-                        {k: [v for v in vs if isinstance(v, str)] for k, vs in target.props.items()}
-                        | {k: target.props[k] for k in ("address", "geo") if k in target.props},
-                        target.ident,
-                    )
+                    kept: dict[str, list[str | Item]] = {
+                        name: found if name in ("address", "geo") else [text for text in found if isinstance(text, str)]
+                        for name, found in target.props.items()
+                    }
+                    values[place] = Item(target.types, target.source, kept, target.ident)
 
 
 def _type_names(types: list[Any]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ MAX_NAME = 120
 _TITLE_SEPARATORS = re.compile(r"\s+[|\-–—»«›:·•~/]+\s+|\s*[|»«›•·]\s*|:\s+|\s+[-–—]\s*|--+")
 _LEGAL_FORM = re.compile(
     r"\b(?:inc|llc|l\.l\.c|ltd|limited|llp|plc|corp|corporation|company|co|gmbh|ag|kg|ug|e\.v|ohg|gbr|s\.?a\.?r\.?l|sarl|sas|s\.a|s\.a\.s|"
-    r"b\.?v|n\.?v|v\.?o\.?f|s\.?r\.?l|s\.?p\.?a|s\.?l|s\.?l\.?u|s\.r\.o|a\.s|sp\. z o\.o|pty ltd|pvt\.? ltd|pty|ab|oy|a/s|aps|kft|bt|d\.o\.o|ltda|оoo|ооо|зао|оао|mmc|qsc|associates|& sons|& co)\b\.?",
+    r"b\.?v|n\.?v|v\.?o\.?f|s\.?r\.?l|s\.?p\.?a|s\.?l|s\.?l\.?u|s\.r\.o|a\.s|sp\. z o\.o|pty ltd|pvt\.? ltd|"
+    r"pty|ab|oy|a/s|aps|kft|bt|d\.o\.o|ltda|оoo|ооо|зао|оао|mmc|qsc|associates|& sons|& co)\b\.?",
     re.IGNORECASE,
 )
 _LEGAL_TAIL = re.compile(
@@ -32,23 +33,34 @@ _COPYRIGHT = re.compile(
     re.IGNORECASE,
 )
 _COPYRIGHT_END = re.compile(
-    r"\s{0,3}(?:[.,;|\-–:]?\s?\b(?:all rights?|alle rechte|tous droits|todos los derechos|tutti i diritti|wszelkie|powered|designed|site by|website by|web design|privacy|terms|"
-    r"copyright|registered|is a |are |used |(?:19|20)\d\d|a division|unless|no part|disclaimer|legal|sitemap|contact)\b|[.;!]\s|\s[-–|]\s|,\s(?!inc|llc|ltd|l\.|s\.|corp|co\b)|©).*$",
+    r"\s{0,3}(?:[.,;|\-–:]?\s?\b(?:all rights?|alle rechte|tous droits|todos los derechos|tutti i diritti|"
+    r"wszelkie|powered|designed|site by|website by|web design|privacy|terms|"
+    r"copyright|registered|is a |are |used |(?:19|20)\d\d|a division|unless|no part|disclaimer|legal|sitemap|"
+    r"contact)\b|[.;!]\s|\s[-–|]\s|,\s(?!inc|llc|ltd|l\.|s\.|corp|co\b)|©).*$",
     re.IGNORECASE,
 )
 _GENERIC = re.compile(
-    r"^(?:the\s|our\s|your\s|my\s)?(?:contacts?(?:\s(?:us|info\w*|details|page|form|me|our \w+|the \w+))?|home(?:\s?page)?|welcome(?: to.{0,40})?|about(?:\s(?:us|me|our .{0,30}|the company))?|"
-    r"locations?|directions?|offices?|menu|services|products|news|blog|index|untitled(?: document)?|get in touch|reach us|find us|where to find us|imprint|impressum|kontakt\w*|"
-    r"contact(?:o|e|ez|ez-nous|eer|ar|atti)?(?: nous)?|contatti|chi siamo|über uns|startseite|accueil|inicio|hem|om oss|over ons|search(?: results)?|login|site ?map|privacy.{0,20}|terms.{0,30}|"
-    r"customer (?:service|support|care)|support|help|faqs?|team|staff|our team|staff directory|directory|main|default|page not found|404.{0,20}|mentions légales|all rights.{0,30}|"
-    r"logo|header|banner|hours.{0,30}|events?|gallery|photos?|testimonials|careers|feedback|email us|quick links|follow us|navigation|call us.{0,30}|address|phone|telephone|more|cart|"
-    r"mailing address|general (?:information|inquiries)|information|company|corporate|headquarters|reservations|online|official (?:site|website).{0,20}|reviews?|opening hours|newsletter|share this.{0,20}|"
-    r"o nas|kontakty|onas|yhteystiedot|kapcsolat|iletişim|контакты|о компании|главная|profile|company profile|about company|resources|sign (?:in|up)|skip to.{0,30}|toggle navigation|links)$",
+    r"^(?:the\s|our\s|your\s|my\s)?(?:contacts?(?:\s(?:us|info\w*|details|page|form|me|our \w+|the \w+))?|"
+    r"home(?:\s?page)?|welcome(?: to.{0,40})?|about(?:\s(?:us|me|our .{0,30}|the company))?|"
+    r"locations?|directions?|offices?|menu|services|products|news|blog|index|untitled(?: document)?|get in "
+    r"touch|reach us|find us|where to find us|imprint|impressum|kontakt\w*|"
+    r"contact(?:o|e|ez|ez-nous|eer|ar|atti)?(?: nous)?|contatti|chi siamo|über uns|startseite|accueil|inicio|"
+    r"hem|om oss|over ons|search(?: results)?|login|site ?map|privacy.{0,20}|terms.{0,30}|"
+    r"customer (?:service|support|care)|support|help|faqs?|team|staff|our team|staff directory|directory|main|"
+    r"default|page not found|404.{0,20}|mentions légales|all rights.{0,30}|"
+    r"logo|header|banner|hours.{0,30}|events?|gallery|photos?|testimonials|careers|feedback|email us|quick "
+    r"links|follow us|navigation|call us.{0,30}|address|phone|telephone|more|cart|"
+    r"mailing address|general (?:information|inquiries)|information|company|corporate|headquarters|"
+    r"reservations|online|official (?:site|website).{0,20}|reviews?|opening hours|newsletter|share "
+    r"this.{0,20}|"
+    r"o nas|kontakty|onas|yhteystiedot|kapcsolat|iletişim|контакты|о компании|главная|profile|company profile|"
+    r"about company|resources|sign (?:in|up)|skip to.{0,30}|toggle navigation|links)$",
     re.IGNORECASE,
 )
 _EDGE = " \t\n.,:;|-–—»«›•·~*\"'“”_/()[]"
 _NOISE_PREFIX = re.compile(
-    r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) of|call|email|visit|willkommen bei|bienvenue chez|©)\s+",
+    r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) "
+    r"of|call|email|visit|willkommen bei|bienvenue chez|©)\s+",
     re.IGNORECASE,
 )
 _NOISE_SUFFIX = re.compile(
@@ -170,7 +182,7 @@ def _score(candidate: _Candidate, others: list[_Candidate], label: str) -> float
             score += 2.0
         elif len(label) >= 5 and (squeezed.startswith(label) or label.startswith(squeezed)) and len(squeezed) >= 4:
             score += 1.2
-        elif len(label) >= 5 and label in squeezed or (len(initials) >= 3 and initials == label):
+        elif (len(label) >= 5 and label in squeezed) or (len(initials) >= 3 and initials == label):
             score += 0.9
     if _LEGAL_FORM.search(candidate.text) and candidate.source in ("copyright", "address_block", "title"):
         score += 0.5

@@ -68,7 +68,7 @@ def _is_profile(network: str, host: str, segments: list[str], query: str) -> boo
     if network == "youtube":
         if host.endswith("youtu.be") or first == "watch":
             return False
-        return first.startswith("@") or first in _YOUTUBE_KINDS and len(segments) >= 2 or len(segments) == 1
+        return first.startswith("@") or (first in _YOUTUBE_KINDS and len(segments) >= 2) or len(segments) == 1
     if network == "tiktok":
         return first.startswith("@") and len(segments) == 1
     if network == "discord":

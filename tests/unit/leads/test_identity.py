@@ -91,7 +91,7 @@ def test_names_are_compared_without_accents_and_legal_forms() -> None:
 
 
 def test_labelled_restaurants_are_matched() -> None:
-    """Precision and recall of the first version; the next issue raises both."""
+    """Fodors and Zagat on the same restaurants: equal numbers alone reach .885 and .964."""
     folder = shared_data() / "dedupe-dev"
     with (folder / "restaurant.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -100,8 +100,8 @@ def test_labelled_restaurants_are_matched() -> None:
     found = [_restaurant(row) for row in rows]
     pairs = {(a + 1, b + 1) for group in cluster(found) for i, a in enumerate(group) for b in group[i + 1 :]}
     hits = len(pairs & gold)
-    assert hits / len(pairs) >= 0.95
-    assert hits / len(gold) >= 0.90
+    assert hits / len(pairs) >= 0.98
+    assert hits / len(gold) >= 0.97
 
 
 def _restaurant(row: dict[str, str]) -> Lead:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from leads.model import Address, Lead
 from leads.phones import normalise_phone
-from leads.score import LEAD_OBJECTIVES, band_of, score
+from leads.score import HOT, LEAD_OBJECTIVES, band_of, score
 
-PHONE = normalise_phone("+44 20 7946 0018", None)
+PHONE = normalise_phone("+44 20 7031 3000", None)
 FULL = Lead(
     display_name="Oak Dental",
     phones=[PHONE],
@@ -32,7 +32,7 @@ def test_an_empty_lead_is_cold_and_a_full_one_beats_it(objective: str | None) ->
 def test_a_complete_lead_is_hot_and_says_why() -> None:
     points, band, reasons = score(FULL)
     assert band == "hot"
-    assert points >= 70
+    assert points >= HOT
     assert reasons[0].startswith("has a valid phone number (+")
 
 
