@@ -135,7 +135,7 @@ class _Builder:
                 "site.html",
                 page=page,
                 title=f"{name} – {self.words.taglines[0]}" if key == "home" else f"{title} – {name}",
-                lang=self.business.language,
+                lang=self.business.locale,
                 look=self.business.look,
                 business=self.business,
                 words=self.words,

@@ -51,7 +51,7 @@ def contact_block(business: Business, style: ContactStyle) -> Block:
             return Block(render("contact/behind_banner.html"), {CARD_JSON_PATH: as_json({"markup": plain})})
         case ContactStyle.IFRAME:
             frame = render(
-                "contact/frame.html", card_markup=plain, look=business.look, lang=business.language, title=business.name
+                "contact/frame.html", card_markup=plain, look=business.look, lang=business.locale, title=business.name
             )
             return Block(render("contact/framed.html", **context), {CARD_PATH: html(frame)})
         case _:

@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.sample_town.cards import written
 from infra.sample_town.model import Business, Look, PhoneFormat, Poison, Town, Trait, site_url
+from infra.sample_town.places import COUNTRIES
 from infra.sample_town.replies import Page, Reply, html, text
 from infra.sample_town.templating import render
 from infra.sample_town.words import CATEGORIES
@@ -20,11 +21,15 @@ SPONSORED_FROM = 40
 
 _LOOK = Look(layout="cards", hue=205, logo="tile")
 _NEARBY = 3
+_COUNTRY_NAMES = {country.code: country.name for country in COUNTRIES}
 
 
 @dataclass(frozen=True, slots=True)
 class DirectorySite:
-    """Listing at ``/`` (``?page=n``) and ``/category/<name>``, details at ``/business/<label>``."""
+    """Listing at ``/`` (``?page=n``) and ``/category/<name>``, details at ``/business/<label>``.
+
+    It spans countries, so it writes numbers in international format and addresses with their country.
+    """
 
     town: Town
 
@@ -80,16 +85,17 @@ class DirectorySite:
             "directory/detail.html",
             title=business.name,
             business=business,
-            phone=written(business.phones[0], business.phone_format, "Phone"),
+            phone=written(business.phones[0], PhoneFormat.INTERNATIONAL, "Phone"),
             street=business.address.street,
             city_line=city_line(business.address),
+            country=_COUNTRY_NAMES[business.address.country],
             website=site_url(host),
             nearby=[businesses[(position + step) % len(businesses)] for step in range(1, _NEARBY + 1)],
         )
 
     def _advertise(self) -> Page:
         desk = _operator(self.town.poisons)
-        phone = written(desk.phone, PhoneFormat.NATIONAL, "Phone")
+        phone = written(desk.phone, PhoneFormat.INTERNATIONAL, "Phone")
         return self._page("directory/advertise.html", title="Advertise", desk=desk, phone=phone)
 
     def _page(self, template: str, **context: Any) -> Page:

@@ -151,6 +151,11 @@ class Business:
     look: Look
 
     @property
+    def locale(self) -> str:
+        """Language and country as an HTML ``lang`` has them: ``"en-GB"``."""
+        return f"{self.language}-{self.address.country}"
+
+    @property
     def label(self) -> str:
         """The host label of its main site."""
         return self.labels[0]

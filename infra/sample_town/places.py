@@ -49,12 +49,13 @@ class City:
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A country; ``count`` is how many businesses of the town are there.
+    """A country by its English name; ``count`` is how many businesses of the town are there.
 
     ``street`` is how a house number goes with a street; ``mobile`` serves second lines.
     """
 
     code: str
+    name: str
     language: str
     count: int
     street: str
@@ -70,6 +71,7 @@ _NORTH_AMERICAN = (*_BOTH, PhoneFormat.DOTTED, PhoneFormat.DASHED)
 COUNTRIES = (
     Country(
         code="US",
+        name="United States",
         language="en",
         count=12,
         street="{number} {street}",
@@ -93,6 +95,7 @@ COUNTRIES = (
     ),
     Country(
         code="CA",
+        name="Canada",
         language="en",
         count=4,
         street="{number} {street}",
@@ -106,6 +109,7 @@ COUNTRIES = (
     ),
     Country(
         code="GB",
+        name="United Kingdom",
         language="en",
         count=12,
         street="{number} {street}",
@@ -130,6 +134,7 @@ COUNTRIES = (
     ),
     Country(
         code="DE",
+        name="Germany",
         language="de",
         count=12,
         street="{street} {number}",
@@ -153,6 +158,7 @@ COUNTRIES = (
     ),
     Country(
         code="FR",
+        name="France",
         language="fr",
         count=9,
         street="{number} {street}",
@@ -168,6 +174,7 @@ COUNTRIES = (
     ),
     Country(
         code="AU",
+        name="Australia",
         language="en",
         count=7,
         street="{number} {street}",
@@ -183,6 +190,7 @@ COUNTRIES = (
     ),
     Country(
         code="NL",
+        name="Netherlands",
         language="nl",
         count=4,
         street="{street} {number}",
@@ -190,11 +198,13 @@ COUNTRIES = (
         cities=(
             City("Amsterdam", None, ("1016 GX",), PhoneRange("+312000000", 2, first=10)),
             City("Rotterdam", None, ("3011 AD",), PhoneRange("+311000000", 2, first=10)),
+            City("Utrecht", None, ("3511 LX",), PhoneRange("+313000000", 2, first=10)),
         ),
         formats=_BOTH,
     ),
     Country(
         code="IN",
+        name="India",
         language="en",
         count=3,
         street="{number}, {street}",
@@ -207,6 +217,7 @@ COUNTRIES = (
     ),
     Country(
         code="ES",
+        name="Spain",
         language="es",
         count=3,
         street="Calle {street}, {number}",
@@ -219,6 +230,7 @@ COUNTRIES = (
     ),
     Country(
         code="IT",
+        name="Italy",
         language="it",
         count=3,
         street="Via {street}, {number}",
@@ -231,6 +243,7 @@ COUNTRIES = (
     ),
     Country(
         code="SE",
+        name="Sweden",
         language="sv",
         count=3,
         street="{street} {number}",

@@ -97,6 +97,7 @@ def test_every_way_to_show_a_contact_is_there() -> None:
 def test_branches_have_a_phone_and_a_city_each() -> None:
     (business,) = [business for business in TOWN.businesses if business.has(Trait.BRANCHES)]
     assert len({branch.phone for branch in business.branches}) == 3
+    assert len({branch.address.city for branch in business.branches}) == 3
     assert {branch.phone for branch in business.branches} <= set(business.phones)
 
 
