@@ -45,7 +45,7 @@ class OpenServices(Protocol):
     """Makes what units share: ``scraping.services.open_services``."""
 
     def __call__(
-        self, proxy_url: str, *, is_ours: Callable[[str, int], bool], refusal: Callable[[str], str]
+        self, proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
     ) -> AbstractAsyncContextManager[Services]: ...
 
 

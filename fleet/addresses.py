@@ -108,9 +108,10 @@ class Allowance:
                 return entry.target
         return None
 
-    def names(self, host: str, port: int) -> bool:
-        """Whether ``host:port`` was allowed by name."""
-        return self.target(host, port) is not None
+    def names(self, host: str) -> bool:
+        """Whether some port of ``host`` was allowed by name."""
+        wanted = normal_host(host)
+        return any(entry.matches(wanted, entry.port or 0) for entry in self.entries)
 
 
 def normal_host(host: str) -> str:

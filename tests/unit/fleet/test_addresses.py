@@ -106,6 +106,13 @@ def test_a_port_before_the_sign_is_the_only_one_that_matches() -> None:
     assert allowance.target("[page.test]", 80) == ("::1", 9000)
 
 
+def test_a_host_is_named_whatever_its_port() -> None:
+    allowance = Allowance.parse("127.0.0.1:8000=127.0.0.1:8000,*.town.test=127.0.0.1:8123")
+    assert allowance.names("127.0.0.1")
+    assert allowance.names("bakery.Town.test")
+    assert not allowance.names("town.test")
+
+
 def test_nothing_is_allowed_by_default() -> None:
     assert Allowance.parse("").target("localhost", 80) is None
     assert Allowance().target("127.0.0.1", 80) is None
