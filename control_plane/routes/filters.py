@@ -22,11 +22,12 @@ blueprint = Blueprint("filters", __name__)
 
 BUSINESS_TYPES = (
     "accountant", "architect", "bakery", "bank", "bar", "beauty salon", "bookshop", "builder", "butcher", "cafe",
-    "car dealer", "car repair", "carpenter", "cleaning", "clinic", "clothes shop", "consultant", "dentist", "doctor",
-    "electrician", "estate agent", "florist", "furniture shop", "garden centre", "grocery", "gym", "hairdresser",
-    "hotel", "insurance agent", "it services", "jeweller", "laundry", "lawyer", "locksmith", "marketing agency", "museum",
-    "optician", "painter", "pet shop", "pharmacy", "photographer", "physiotherapist", "plumber", "restaurant", "roofer",
-    "school", "software company", "spa", "tax adviser", "travel agency", "vet", "wholesaler",
+    "car dealer", "car repair", "carpenter", "cleaning", "clinic", "clothes shop", "consultant", "dentist",
+    "doctor", "electrician", "estate agent", "florist", "furniture shop", "garden centre", "grocery", "gym",
+    "hairdresser", "hotel", "insurance agent", "it services", "jeweller", "laundry", "lawyer", "locksmith",
+    "marketing agency", "museum", "optician", "painter", "pet shop", "pharmacy", "photographer",
+    "physiotherapist", "plumber", "restaurant", "roofer", "school", "software company", "spa", "tax adviser",
+    "travel agency", "vet", "wholesaler",
 )  # fmt: skip
 """Words that narrow a search; any other word is taken too."""
 
