@@ -85,7 +85,7 @@ _ANCHORS: tuple[_Anchor, ...] = (
     _Anchor(
         re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"),
         ("NL",),
-        True,
+        False,
     ),
     _Anchor(
         re.compile(
@@ -96,8 +96,8 @@ _ANCHORS: tuple[_Anchor, ...] = (
         True,
     ),
     _Anchor(re.compile(r"(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), True),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), True),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), False),
+    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), False),
     _Anchor(re.compile(r"(?<![\w-])〒?(?P<code>\d{3}-\d{4})(?![\d-])"), ("JP",), False),
     _Anchor(
         re.compile(
@@ -171,7 +171,7 @@ _LABEL = re.compile(
 )
 _NOT_ADDRESS = re.compile(
     r"@|https?:|www\.|©|copyright|\b(?:tel|phone|fax|telefon|tél|téléphone|mobile|mob|call|e-?mail|hours|mon|monday|open|"
-    r"toll[ -]free|contact us|click|directions|attn|attention|abn|vat|reg\.? no|price|map)\b",
+    r"toll[ -]free|ago|sq m|m²|pack|contact us|click|directions|attn|attention|abn|vat|reg\.? no|price|map)\b",
     re.IGNORECASE,
 )
 _HOUSE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
@@ -389,7 +389,9 @@ def _is_credible(
         )
     if anchor.explicit:
         return city is not None or street is not None
-    return street is not None and (city is not None or country == "SG") and (country is not None or not ranked)
+    if street is None or (city is None and country != "SG"):
+        return False
+    return country is not None or (not ranked and _STREET_WORDS.search(street) is not None)
 
 
 def _part(text: str | None) -> str | None:

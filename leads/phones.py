@@ -20,6 +20,7 @@ from leads.model import Phone, Validation
 MAX_RAW = 200
 MAX_TRIES = 60  # candidates libphonenumber may reject in one line before it gives the line up
 _INTERNATIONAL_ONLY = "ZZ"
+_NANP = 1
 
 _LINE_TYPES = {
     PhoneNumberType.FIXED_LINE: "fixed_line",
@@ -40,9 +41,11 @@ _DIGITS = re.compile(r"\d")
 _DOUBLE_ZERO = re.compile(r"(?<![\d+./-])00(?=[ .]?[1-9]\d)")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
 _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
+# "555-3900Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
+_GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
 _SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
 _VANITY = re.compile(
-    r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})\)?[-. ]{0,2}((?:[A-Z0-9][-. ]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
+    r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. ]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
 )
 _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
 _LOCAL_PUNCTUATION = re.compile(r"[\s().\-/–]")
@@ -157,16 +160,25 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     """The valid numbers of ``text``, in order. Numbers with ``+`` need no region; others are asked of each in turn."""
     searched = _DOUBLE_ZERO.sub(" +", text)
     searched = _CARRIER_CODE.sub(lambda found: f"(0{found[1]})".ljust(len(found.group())), searched)
+    searched = _GLUED_LABEL.sub(" ", searched)
     matches: list[PhoneMatch] = []
     for region in (_INTERNATIONAL_ONLY, *regions):
         for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):
-            if not _overlaps(matches, found.start, found.end):
+            if not _overlaps(matches, found.start, found.end) and _is_grouped_well(found.raw_string, found.number):
                 start = found.start - (searched[found.start] == "+" and text[found.start] == "0")
                 matches.append(PhoneMatch(start, found.end, text[start : found.end], found.number))
     if any(region in ("US", "CA") for region in regions):
         matches.extend(_vanity_numbers(text, matches))
     matches.sort(key=lambda match: match.start)
     return [each for match in matches for each in (match, *_shared_tail(text, match))]
+
+
+def _is_grouped_well(raw: str, number: PhoneNumber) -> bool:
+    """North American numbers end in four digits; ``21740 - 21749`` is a range of postal codes."""
+    if number.country_code != _NANP or raw.startswith("+"):
+        return True
+    last = re.findall(r"\d+", raw.split("x")[0])[-1] if not number.extension else "0000"
+    return len(last) == 4 or len(last) >= 7
 
 
 def _overlaps(matches: Sequence[PhoneMatch], start: int, end: int) -> bool:

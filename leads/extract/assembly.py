@@ -120,9 +120,15 @@ def _name_above(document: Document, branch: Draft) -> str | None:
         line = document.lines[number]
         if len(line.text) <= 80 and not any(char.isdigit() for char in line.text):
             name = tidy_name(line.text)
-            if name and ":" not in name and len(name.split()) <= 8:
+            if name and ":" not in name and len(name.split()) <= 8 and not _names_the_place(name, branch):
                 return name
     return None
+
+
+def _names_the_place(heading: str, branch: Draft) -> bool:
+    """"Office Fairfield" above an address in Fairfield says where the branch is, not what it is called."""
+    place = branch.address
+    return place is not None and bool(place.city) and fold(place.city or "") in fold(heading)
 
 
 def _hand_out(drafts: list[Draft], phones: list[FoundPhone], emails: list[FoundEmail]) -> None:

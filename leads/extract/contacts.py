@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from phonenumbers import region_code_for_number
 
 from leads.emails import email_detail, emails_in_href, find_emails
 from leads.extract.document import Document, Line, selector_of
@@ -100,9 +102,10 @@ def _context(document: Document, number: int, text: str) -> str:
 def _text_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
     for line in _searchable_lines(document):
         text = line.text
-        for match in find_phones(text, evidence.ranked(line.number, text)):
+        ranked = evidence.ranked(line.number, text)
+        for match in find_phones(text, ranked):
             before = _label_before(document, line, match)
-            if _NO_PHONE.search(before) or _is_bare_number(text, match, before):
+            if _NO_PHONE.search(before) or _is_bare_number(text, match, before, ranked):
                 continue
             labelled = _VOICE.search(before) is not None or _FAX.search(before) is not None
             phone = phone_of(
@@ -141,8 +144,9 @@ def _alt_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundP
     for number, alt, element in document.alts:
         if not may_hold_phone(alt):
             continue
-        for match in find_phones(alt, evidence.ranked(number, alt)):
-            if _is_bare_number(alt, match, alt[: match.start]):
+        ranked = evidence.ranked(number, alt)
+        for match in find_phones(alt, ranked):
+            if _is_bare_number(alt, match, alt[: match.start], ranked):
                 continue
             kind = kind_of_label(alt[: match.start]) or "voice"
             phone = phone_of(
@@ -177,12 +181,16 @@ def _kind_after(text: str, end: int) -> str | None:
     return "fax" if re.match(r"\s{0,2}[(\[\-–,]\s{0,2}(?:tele)?fax", text[end : end + 12], re.IGNORECASE) else None
 
 
-def _is_bare_number(text: str, match: PhoneMatch, before: str) -> bool:
-    """A run of digits that nothing calls a phone is an article number as often as not."""
+def _is_bare_number(text: str, match: PhoneMatch, before: str, ranked: Sequence[str]) -> bool:
+    """A run of digits that nothing calls a phone is an article number as often as not.
+
+    Alone in its line it is a phone, if it is one of the country that the page most likely speaks of.
+    """
     if not match.raw.isdigit() or match.raw.startswith("0"):
         return False
-    labelled = _VOICE.search(before) is not None or _FAX.search(before) is not None
-    return not labelled and text.strip() != match.raw
+    if _VOICE.search(before) or _FAX.search(before):
+        return False
+    return text.strip() != match.raw or region_code_for_number(match.number) not in ranked[:1]
 
 
 def merge_phones(found: list[Phone], limit: int = 50) -> list[Phone]:
