@@ -5,7 +5,9 @@ Run as ``python -m infra.bootstrap.chromium`` by the environment's Python; 0.1 s
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -70,7 +72,8 @@ def _download() -> bool:
     """Playwright's own build of Chromium into its cache; False when its host cannot be reached from here."""
     environment = os.environ | {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": str(CONNECT_TIMEOUT_MS)}
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
-    process = subprocess.Popen(
+    reason = "it was cut off by its deadline"
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -79,26 +82,32 @@ def _download() -> bool:
         errors="replace",
         env=environment,
         start_new_session=True,
-    )
-    deadline = threading.Timer(DOWNLOAD_TIMEOUT_S, process.kill)
-    deadline.start()
-    reason = "it was cut off by its deadline"
-    try:
+    ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("Error: "):
-                reason = line[len("Error: ") :].strip()
-            elif "%" in line:
-                progress(line.strip())
-        succeeded = process.wait() == 0
-    finally:
-        deadline.cancel()
-        process.kill()
-        process.wait()
-        progress_done()
+        deadline = threading.Timer(DOWNLOAD_TIMEOUT_S, _kill_group, [process.pid])
+        deadline.start()
+        try:
+            for line in process.stdout:
+                if line.startswith("Error: "):
+                    reason = line[len("Error: ") :].strip()
+                elif "%" in line:
+                    progress(line.strip())
+        except BaseException:
+            _kill_group(process.pid)
+            raise
+        finally:
+            deadline.cancel()
+            progress_done()
+    succeeded = process.returncode == 0
     if not succeeded:
         say(f"Playwright could not download one ({reason})")
     return succeeded
+
+
+def _kill_group(pid: int) -> None:
+    """End Playwright's installer with the helper that downloads; it was started in a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _install_package() -> bool:

@@ -80,10 +80,12 @@ def _pip(python: Path, arguments: list[str], log: Path, expected: int) -> None:
     """``pip install``, drawn as a counter; its words go to ``log`` and are shown only when it fails."""
     command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
     seen = 0
-    with log.open("a", encoding="utf-8") as output:
-        process = subprocess.Popen(
+    with (
+        log.open("a", encoding="utf-8") as output,
+        subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        ) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             output.write(line)
@@ -91,7 +93,7 @@ def _pip(python: Path, arguments: list[str], log: Path, expected: int) -> None:
                 seen += line.startswith("Collecting")
                 progress(f"{min(seen, expected)}/{expected} {line.split()[1]}")
     progress_done()
-    if process.wait() != 0:
+    if process.returncode != 0:
         tail = "\n  ".join(log.read_text(encoding="utf-8").splitlines()[-12:])
         raise SetupError(f"pip could not install the dependencies (all of it in {log}):\n  {tail}")
 

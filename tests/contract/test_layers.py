@@ -28,9 +28,7 @@ EXCEPTIONS = {(Path("control_plane/cli.py"), "infra")}
 FLEET_MAY_USE = sys.stdlib_module_names | {"fleet", "redis"}
 
 # I/O has no place in the domain: it takes a page's text and returns leads
-LEADS_MAY_NOT_USE = frozenset(
-    {"aiohttp", "asyncio", "playwright", "redis", "requests", "socket", "subprocess"}
-)
+LEADS_MAY_NOT_USE = frozenset({"aiohttp", "asyncio", "playwright", "redis", "requests", "socket", "subprocess"})
 
 
 def sources(package: str) -> list[Path]:
@@ -56,9 +54,7 @@ def offences(package: str) -> list[str]:
     for path in sources(package):
         relative = path.relative_to(REPOSITORY)
         wrong = {name for name in imported(path) if name in PACKAGES and name not in allowed}
-        found += [
-            f"{relative} imports {name}" for name in sorted(wrong) if (relative, name) not in EXCEPTIONS
-        ]
+        found += [f"{relative} imports {name}" for name in sorted(wrong) if (relative, name) not in EXCEPTIONS]
     return found
 
 

@@ -1,0 +1,58 @@
+"""The locks pin everything that is declared, by hash, and tie nobody to an index."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from tests.support import REPOSITORY
+
+PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==\S+", re.MULTILINE)
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+
+EXTRAS = {"control-plane": ["control-plane"], "node": ["node"], "dev": ["control-plane", "node", "local"]}
+
+
+def lock_text(name: str) -> str:
+    return (REPOSITORY / "requirements" / f"{name}.lock").read_text()
+
+
+def distribution(requirement: str) -> str:
+    """``redis[hiredis]>=8`` → ``redis``."""
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower()
+
+
+def declared(name: str) -> set[str]:
+    """Distributions that the lock of this name has to hold, from pyproject.toml."""
+    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    wanted = list(project["project"]["dependencies"])
+    for extra in EXTRAS[name]:
+        wanted += project["project"]["optional-dependencies"][extra]
+    if name == "dev":
+        wanted += project["dependency-groups"]["dev"]
+    return {distribution(requirement) for requirement in wanted}
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_a_lock_holds_all_that_is_declared(name: str) -> None:
+    assert declared(name) <= set(PIN.findall(lock_text(name)))
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_every_pin_has_a_hash_and_nothing_else_is_in_a_lock(name: str) -> None:
+    entries = re.split(r"\n(?=\S)", lock_text(name).strip())
+    assert [entry for entry in entries if not PIN.match(entry) or not HASH.search(entry)] == []
+    assert "://" not in lock_text(name), "an address in a lock ties everybody to one index"
+
+
+@pytest.mark.parametrize("name", ["control-plane", "node"])
+def test_the_images_run_what_the_tests_ran(name: str) -> None:
+    tested = set(re.findall(r"^\S+==\S+", lock_text("dev"), re.MULTILINE))
+    assert set(re.findall(r"^\S+==\S+", lock_text(name), re.MULTILINE)) <= tested
+
+
+def test_a_node_carries_nothing_of_the_control_plane() -> None:
+    assert not {"aiobotocore", "boto3", "deltalake", "polars", "quart"} & set(PIN.findall(lock_text("node")))
