@@ -201,7 +201,7 @@ def extract(manifest: Path) -> None:
 @main.command()
 def doctor() -> None:
     """Say what is missing on this machine, and how to get it."""
-    from infra.doctor import main as examine
+    from infra.doctor import run as examine
 
     sys.exit(examine())
 
@@ -258,7 +258,7 @@ def _progress(status: dict[str, Any], elapsed: float) -> Table:
 
 async def _export(api: Api, file_format: str, target: Path, where: dict[str, str]) -> None:
     made = await api.get(f"/api/export/{file_format}", **where)
-    while made["status"] not in {"ready", "completed", "failed", "expired"}:
+    while made["status"] in {"pending", "running"}:
         await asyncio.sleep(POLL_S)
         made = await api.get(f"/api/export/{made['export_id']}")
     if not made.get("url"):

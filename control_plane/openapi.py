@@ -70,14 +70,14 @@ def describes(
 
 
 def document(app: Quart) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all marked routes. WebSockets have no place in it; /docs lists them too."""
+    """The OpenAPI 3.1 document of all routes. WebSockets have no place in it; /docs lists them too."""
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     paths: dict[str, dict[str, Any]] = {}
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         view = app.view_functions.get(rule.endpoint)
-        described: Description | None = getattr(view, "description", None)
-        if described is None or rule.websocket:
+        if view is None or rule.websocket:
             continue
+        described: Description = getattr(view, "description", Description())
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             operation = _operation(rule, view, described, cast("Any", view).access, schemas)
             paths.setdefault(path_of(rule), {})[method.lower()] = operation

@@ -153,20 +153,20 @@ class Tail:
         while True:
             if self._behind:
                 events = await self._read_page()
-            else:
+            elif self._queue:
                 events = list(self._queue)
                 self._queue.clear()
+            else:
+                self._arrived.clear()
+                try:
+                    async with asyncio.timeout(timeout):
+                        await self._arrived.wait()
+                except TimeoutError:
+                    return []
+                continue
             if events:
                 self._sent = events[-1].id
                 return events
-            if self._behind:
-                continue
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return []
 
     def close(self) -> None:
         self._topic.tails.discard(self)

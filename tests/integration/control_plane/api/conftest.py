@@ -18,7 +18,6 @@ from control_plane.__main__ import listen, server_config
 from control_plane.app import create_app
 from control_plane.services import EXTENSION, Services
 from control_plane.settings import Settings
-from fleet.keys import Keys
 from tests.integration.control_plane.scheduling.world import World
 from tests.servers import ValkeyServer
 from tests.support import wait_until
@@ -62,9 +61,7 @@ class Client:
         return task
 
     def ws(self, path: str, **options: Any) -> Any:
-        return self.session.ws_connect(
-            self.url + path, headers=self.headers | options.pop("headers", {}), **options
-        )
+        return self.session.ws_connect(self.url + path, headers=self.headers | options.pop("headers", {}), **options)
 
 
 class Served:
@@ -160,8 +157,3 @@ def api(served: Served) -> Client:
 def world(valkey: Redis) -> World:
     """The nodes."""
     return World(valkey)
-
-
-@pytest.fixture
-def keys() -> Keys:
-    return Keys("test")

@@ -73,9 +73,7 @@ async def test_a_stream_token_opens_its_task_and_kind_only(api: Client, served: 
     assert await refused(f"/api/scraper/ws/frames/{task}") == 403
     assert await refused(f"/api/scraper/ws/logs/{task}", token[:-3] + "AAA") == 401
     assert (await nobody.get(f"/api/scraper/status/{task}?token={token}"))[0] == 401
-    expired = tokens.sign(
-        tokens.Claims("default", keyring.digest("x"), task, frozenset({"events"}), 1), "s" * 32
-    )
+    expired = tokens.sign(tokens.Claims("default", keyring.digest("x"), task, frozenset({"events"}), 1), "s" * 32)
     assert await refused(f"/api/scraper/ws/logs/{task}", expired) == 401
 
 

@@ -1,0 +1,87 @@
+"""Policy of the edge: every route says who may call it and how often, and is described; settings and
+metrics are documented."""
+
+from __future__ import annotations
+
+import pytest
+from quart import Quart
+
+from control_plane import telemetry
+from control_plane.app import create_app
+from control_plane.auth import ANY, PUBLIC, Access
+from control_plane.keyring import ALL_SCOPES
+from control_plane.openapi import document, path_of
+from control_plane.rates import LIMITS
+from control_plane.settings import Settings
+from tests.support import REPOSITORY
+
+REFERENCE = REPOSITORY / "docs" / "reference.md"
+
+PUBLIC_PATHS = {
+    "/",
+    "/api/health",
+    "/api/metrics",
+    "/auth/link/{secret}",
+    "/docs",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/openapi.json",
+}
+
+
+@pytest.fixture(scope="module")
+def app() -> Quart:
+    return create_app(Settings(), background=False)
+
+
+def test_every_route_declares_its_scope_and_rate(app: Quart) -> None:
+    rules = list(app.url_map.iter_rules())
+    assert len(rules) > 30
+    for rule in rules:
+        policy = getattr(app.view_functions[rule.endpoint], "access", None)
+        assert isinstance(policy, Access), f"{rule.rule} has no @access mark"
+        assert policy.scope in ALL_SCOPES | {PUBLIC, ANY}, rule.rule
+        assert policy.rate in LIMITS, rule.rule
+
+
+def test_only_the_listed_routes_are_public(app: Quart) -> None:
+    public = {
+        path_of(rule)
+        for rule in app.url_map.iter_rules()
+        if app.view_functions[rule.endpoint].access.scope == PUBLIC  # type: ignore[attr-defined]
+    }
+    assert public == PUBLIC_PATHS
+
+
+def test_nothing_that_changes_state_takes_a_stream_token_or_a_reading_scope(app: Quart) -> None:
+    for rule in app.url_map.iter_rules():
+        policy: Access = app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
+        if not (rule.methods or set()) & {"POST", "PUT", "PATCH", "DELETE"}:
+            continue
+        queries_by_post = rule.rule.startswith("/api/filters/")
+        assert policy.token is None, rule.rule
+        assert queries_by_post or policy.scope == ANY or policy.scope.endswith(":write"), rule.rule
+
+
+def test_every_route_is_described(app: Quart) -> None:
+    described = set(document(app)["paths"])
+    served = {path_of(rule) for rule in app.url_map.iter_rules() if not rule.websocket}
+    assert served == described
+
+
+def test_every_setting_is_documented() -> None:
+    text = REFERENCE.read_text()
+    missing = [name for name in Settings.model_fields if f"`LEADFLEET_{name.upper()}`" not in text]
+    assert not missing
+
+
+def test_every_metric_is_documented() -> None:
+    text = REFERENCE.read_text()
+    names = {family.name for family in telemetry.REGISTRY.collect()}
+    for table in (telemetry.FLEET_STATES, telemetry.FLEET_GAUGES, telemetry.FLEET_TOTALS):
+        names |= {entry[0] for entry in table.values()}
+    names |= {"leadfleet_tasks_ended", "leadfleet_errors"}
+    missing = sorted(name for name in names if f"`{name}" not in text)
+    assert not missing
