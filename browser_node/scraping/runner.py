@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,13 +25,13 @@ from browser_node.scraping.options import UnitOptions
 from browser_node.scraping.robots import Rules
 from browser_node.scraping.sources import SOURCES
 from browser_node.scraping.sources.base import Link, PageView, Reads, Source, Step, Visit
-from browser_node.scraping.sources.ledger import substance
 from browser_node.scraping.tab import Snapshot, Tab
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
 from browser_node.scraping.urls import origin_of
 from fleet import ids
 from fleet.messages import Run
 from fleet.model import Outcome
+from leads.identity import observation_id
 from leads.model import Lead
 
 TABS = 3
@@ -326,12 +325,9 @@ class _UnitRun:
         )
 
     def _observation(self, lead: Lead, url: str) -> Lead:
-        """``lead`` as told by this task. The id hangs on what was said and where, so telling it again is the same."""
-        said = "\n".join((self._task, self._source.NAME, url, substance(lead)))
-        digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return lead.model_copy(
+        """``lead`` as told by this task."""
+        lead = lead.model_copy(
             update={
-                "observation_id": f"obs_{digest}",
                 "task_id": self._task,
                 "platform": self._source.NAME,
                 "query": self._order.query[:1_000],
@@ -339,6 +335,7 @@ class _UnitRun:
                 "found_at": datetime.now(UTC),
             }
         )
+        return lead.model_copy(update={"observation_id": observation_id(self._task, lead)})
 
     def _coordinates(self, url: str, tab: Tab, found: Sequence[Box]) -> dict[str, Any]:
         data = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -12,27 +13,20 @@ from browser_node.scraping.politeness import HostPoliteness
 from browser_node.scraping.robots import RobotsCache
 from browser_node.scraping.types import Services
 
-HTTP_PORT = 80
 MAX_CONNECTIONS = 20
 """For robots.txt and sitemaps only; pages are fetched by Chrome."""
 
 
 @asynccontextmanager
 async def open_services(
-    proxy_url: str, *, is_ours: Callable[[str, int], bool], refusal: Callable[[str], str]
+    proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
 ) -> AsyncIterator[Services]:
     """Services behind the egress proxy at ``proxy_url``.
 
-    ``is_ours(host, port)`` names hosts that need no delay between pages; ``refusal(host)`` says why the proxy last
+    ``is_ours(host)`` names hosts that need no delay between pages; ``refusal(host)`` says why the proxy last
     refused one.
     """
-    politeness = HostPoliteness(is_ours=lambda netloc: is_ours(*_split(netloc)))
+    politeness = HostPoliteness(is_ours=lambda netloc: is_ours(urlsplit(f"//{netloc}").hostname or ""))
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
     async with ProcessExtractor() as extractor, aiohttp.ClientSession(connector=connector) as http:
         yield Services(extractor, politeness, RobotsCache(), http, proxy_url, refusal)
-
-
-def _split(netloc: str) -> tuple[str, int]:
-    """``(host, port)`` of a canonical address: it names no port where the scheme's own holds."""
-    host, colon, port = netloc.rpartition(":")
-    return (host.strip("[]"), int(port)) if colon and port.isdecimal() else (netloc.strip("[]"), HTTP_PORT)

@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from browser_node.scraping.errors import BadQuery
 from browser_node.scraping.sources.base import Link, PageView, Source, Step, Visit
-from browser_node.scraping.sources.ledger import has_contact, merge, same_business, substance
+from browser_node.scraping.sources.ledger import has_contact, of_one_site, tells_more
 from browser_node.scraping.sources.words import kind_of
 from browser_node.scraping.urls import canonical, may_be_page, site_of
+from leads.identity import merge
 from leads.model import Lead
 
 MIN_ITEMS = 3
@@ -84,7 +85,7 @@ class Directory(Source):
         step_to = []
         website = canonical(lead.website) if lead.website else None
         if self.options.enrich_websites and website is not None and site_of(website) != site_of(page.url):
-            data = lead.model_dump_json(exclude_none=True, exclude={"provenance", "description"})
+            data = lead.model_dump_json(exclude_none=True, exclude={"description"})
             step_to = [Visit(website, kind="site", priority=_SITE, label="website", data=data)]
         told = [lead] if has_contact(lead, phone_only=self.options.phone_only) else []
         return Step(step_to, told)
@@ -92,16 +93,16 @@ class Directory(Source):
     def _after_site(self, page: PageView) -> Step:
         """The business's own site: what it adds to the listed business, and the way to its contact page."""
         known = Lead.model_validate_json(page.visit.data)
-        seen = next((lead for lead in page.leads if same_business(known, lead)), None)
+        seen = next((lead for lead in page.leads if of_one_site(known, lead)), None)
         if seen is None and len(page.leads) == 1:
             seen = page.leads[0]
-        lead = known if seen is None else merge(known, seen)
-        grown = [lead] if substance(lead) != substance(known) else []
+        lead = known if seen is None else merge([known, seen])
+        grown = [lead] if tells_more(lead, known) else []
         visits = []
         if page.visit.depth == 0:
             kinds = [(kind.priority, link) for link in page.links if (kind := kind_of(link.url, link.text))]
             kinds = [entry for entry in kinds if site_of(entry[1].url) == site_of(page.url)]
-            data = lead.model_dump_json(exclude_none=True, exclude={"provenance", "description"})
+            data = lead.model_dump_json(exclude_none=True, exclude={"description"})
             visits = [
                 Visit(link.url, kind="site", depth=1, priority=_SITE, label="contact page", data=data)
                 for _, link in sorted(kinds, key=lambda entry: entry[0])[:1]

@@ -8,7 +8,7 @@ from browser_node.scraping.errors import BadQuery
 from browser_node.scraping.options import UnitOptions
 from browser_node.scraping.sources.base import Link, PageView, Reads, Step, Visit
 from browser_node.scraping.sources.directory import Directory
-from browser_node.scraping.sources.ledger import Ledger, merge, same_business, substance
+from browser_node.scraping.sources.ledger import Ledger, of_one_site
 from browser_node.scraping.sources.website import Website
 from browser_node.scraping.sources.words import kind_of
 from leads.model import Address, Lead, Phone, Validation
@@ -142,14 +142,11 @@ def test_phone_only_tells_a_business_once_its_phone_is_known() -> None:
     assert ([lead.emails for lead in fresh], grown) == ([["a@oak.example"]], [])
 
 
-def test_merging_keeps_what_is_known_and_loses_nothing() -> None:
-    one = Lead(display_name="Oak", phones=[phone("+4930123456")], website="http://oak.test/")
-    two = Lead(display_name="Other", phones=[phone("+4940123456")], emails=["a@oak.example"], website="http://x.test/")
-    both = merge(one, two)
-    assert (both.display_name, both.website, both.emails) == ("Oak", "http://oak.test/", ["a@oak.example"])
-    assert {p.normalized_e164 for p in both.phones} == {"+4930123456", "+4940123456"}
-    assert substance(merge(both, two)) == substance(both)
-    assert same_business(one, both)
+def test_two_shops_of_one_name_with_other_phones_are_two() -> None:
+    one = Lead(display_name="Oak", phones=[phone("+4930123456")])
+    other = Lead(display_name="Oak", phones=[phone("+4940123456")])
+    assert not of_one_site(one, other)
+    assert of_one_site(one, Lead(display_name="OAK Ltd", emails=["a@oak.example"]))
 
 
 LISTING = "http://dir.test/?page=1"
