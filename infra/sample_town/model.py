@@ -11,8 +11,9 @@ from enum import StrEnum
 SITE_SUFFIX = "town.test"
 """Every host of the town ends with this. ``.test`` (RFC 2606) can never be a real host."""
 
-MAIL_SUFFIX = "example"
-"""E-mail domains end with this: reserved like ``.test``, but accepted by e-mail validators."""
+MAIL_SUFFIX = "example.com"
+"""E-mail domains are below this: reserved by RFC 2606 as ``.test`` is, but with a public suffix, which is what e-mail
+readers ask for."""
 
 DIRECTORY_LABEL = "directory"
 DIRECTORY_URL = f"http://{DIRECTORY_LABEL}.{SITE_SUFFIX}/"
