@@ -174,6 +174,7 @@ _NOT_ADDRESS = re.compile(
     r"toll[ -]free|ago|sq m|m²|pack|contact us|click|directions|attn|attention|abn|vat|reg\.? no|price|map)\b",
     re.IGNORECASE,
 )
+_BARE_NUMBER = re.compile(r"\d{1,5}\s?[A-Za-z]?(?:\s?[-–/]\s?\d{1,5})?\Z")
 _HOUSE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
 
 
@@ -250,7 +251,21 @@ def _parts_above(texts: Sequence[str], index: int, floor: int) -> list[tuple[int
 
 
 def _split(text: str) -> list[str]:
-    return [part for part in (piece.strip(" .,:-–|") for piece in _SEPARATORS.split(text)) if part]
+    """The parts of a line; a house number that a comma cuts off ("185, Lotus Road", "Via Roma, 4") stays "
+    "with its street."""
+    parts: list[str] = []
+    for part in (piece.strip(" .,:-–|") for piece in _SEPARATORS.split(text)):
+        if not part:
+            continue
+        if (parts and _BARE_NUMBER.match(part) and _STREET_WORDS.search(parts[-1]) and not _ends_in_digit(parts[-1])) or (parts and _BARE_NUMBER.match(parts[-1]) and _STREET_WORDS.search(part)):
+            parts[-1] = f"{parts[-1]}, {part}"
+        else:
+            parts.append(part)
+    return parts
+
+
+def _ends_in_digit(part: str) -> bool:
+    return part[-1:].isdigit()
 
 
 def _read(
@@ -362,7 +377,7 @@ def _take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
         first = last = end
         while last + 1 < len(parts) and _belongs_to_street(parts[last + 1][1]):
             last += 1
-        while first > 0 and end - first < 3 and _belongs_to_street(parts[first - 1][1]):
+        while first > 0 and end - first < 3 and _opens_street(parts[first - 1][1]):
             first -= 1
         return ", ".join(part for _, part in parts[first : last + 1]), parts[first][0]
     return None, None
@@ -370,6 +385,11 @@ def _take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
 
 def _belongs_to_street(part: str) -> bool:
     return len(part) <= 60 and ((_UNIT.search(part) is not None and len(part.split()) <= 6) or looks_like_street(part))
+
+
+def _opens_street(part: str) -> bool:
+    """A unit before the street: with a number, because "Coffee House" is a name."""
+    return any(char.isdigit() for char in part) and _belongs_to_street(part)
 
 
 def _is_credible(

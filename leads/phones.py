@@ -37,15 +37,16 @@ _LINE_TYPES = {
 }
 
 _DIGITS = re.compile(r"\d")
-# 0044… is +44… nearly everywhere; the blank keeps every offset where it was.
-_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])00(?=[ .]?[1-9]\d)")
+# 0044… is +44… nearly everywhere, unless it goes on a number ("01 99 00 72 83"); the blank keeps every offset.
+_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9]\d)")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
 _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
 # "555-3900Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
 _GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
 _SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
 _VANITY = re.compile(
-    r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. ]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
+    r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. "
+    r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
 )
 _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
 _LOCAL_PUNCTUATION = re.compile(r"[\s().\-/–]")
@@ -177,7 +178,7 @@ def _is_grouped_well(raw: str, number: PhoneNumber) -> bool:
     """North American numbers end in four digits; ``21740 - 21749`` is a range of postal codes."""
     if number.country_code != _NANP or raw.startswith("+"):
         return True
-    last = re.findall(r"\d+", raw.split("x")[0])[-1] if not number.extension else "0000"
+    last = re.findall(r"\d+", raw.split("x", maxsplit=1)[0])[-1] if not number.extension else "0000"
     return len(last) == 4 or len(last) >= 7
 
 

@@ -10,7 +10,7 @@ from phonenumbers import region_code_for_number
 
 from leads.emails import email_detail, emails_in_href, find_emails
 from leads.extract.document import Document, Line, selector_of
-from leads.extract.evidence import RegionEvidence
+from leads.extract.evidence import RegionEvidence, credits_maker
 from leads.model import Email, Phone, Validation
 from leads.phones import PhoneMatch, best_phone, find_phones, may_hold_phone, phone_in_href, phone_of
 
@@ -63,6 +63,8 @@ def find_page_emails(document: Document) -> list[FoundEmail]:
         addresses = emails_in_href(link.href)
         found += [FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)) for address in addresses]
     for line in document.lines:
+        if credits_maker(line.text):
+            continue
         matches = find_emails(line.text)
         found += [FoundEmail(line.number, email_detail(m.address, "text", m.confidence)) for m in matches]
     for number, alt, _ in document.alts:
@@ -102,6 +104,8 @@ def _context(document: Document, number: int, text: str) -> str:
 def _text_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
     for line in _searchable_lines(document):
         text = line.text
+        if credits_maker(text):
+            continue
         ranked = evidence.ranked(line.number, text)
         for match in find_phones(text, ranked):
             before = _label_before(document, line, match)

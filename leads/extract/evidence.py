@@ -42,6 +42,16 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<!\d)[6-9]\d{2}[ .]?\d{2}[ .]?\d{2}[ .]?\d{2}(?!\d)"), "ES"),
 )
 
+# Who made the site is not whom it is about.
+_CREDIT = re.compile(
+    r"\b(?:web ?site|web|site|theme|page)s? (?:by|von|par|door|por|di|av)\b|\b(?:web[ -]?design|designed|"
+    r"developed|powered|"
+    r"hosted|created|made|built|umsetzung|realisierung|gestaltung|réalisation|réalisé|création|conception|diseño web|"
+    r"diseñado|realizzazione|sito realizzato|ontwerp|webdesign|webbdesign|realisatie|"
+    r"desarrollo)\b.{0,10}(?:by|von|par|door|por|:|di|av|da)",
+    re.IGNORECASE,
+)
+
 
 @dataclass(slots=True)
 class RegionEvidence:
@@ -83,6 +93,8 @@ def gather(document: Document) -> RegionEvidence:
     _from_metas(document, evidence)
     for line in document.lines:
         text = line.text
+        if credits_maker(text):
+            continue
         for _, region in countries_in(text[:400])[:8]:
             evidence.add_near(line.number, region, _COUNTRY_LINE if len(text) <= 60 else _COUNTRY_IN_PROSE)
         if "+" in text and may_hold_phone(text):
@@ -95,6 +107,11 @@ def gather(document: Document) -> RegionEvidence:
         if found.confidence >= 0.8:
             evidence.add_near(found.last_line, found.address.country, _ADDRESS)
     return evidence
+
+
+def credits_maker(text: str) -> bool:
+    """Whether a line names who made the site."""
+    return _CREDIT.search(text[:200]) is not None
 
 
 def _no_ranking(_: int) -> Sequence[str]:
