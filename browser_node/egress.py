@@ -279,10 +279,8 @@ class _Upstream:
         await _close(self.writer)
 
     async def _flow(self) -> None:
-        try:
-            await _pump(self._reader, self._client, self._limits)
-        finally:
-            self._client.close()
+        await _pump(self._reader, self._client, self._limits)
+        self._client.close()  # not when cancelled: the client goes on with another origin
 
 
 def parse_head(raw: bytes) -> RequestHead:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from playwright.async_api import BrowserContext, Error, Page
@@ -120,16 +121,11 @@ class Slot:
             self._retire.set()
         return due
 
-    async def give_back(self, lane: Lane) -> None:
-        """The unit is over: close its context, which closes its tabs and drops what they stored."""
-        if not lane.ended.done():
-            try:
-                async with asyncio.timeout(LANE_TIMEOUT.total_seconds()):
-                    await lane.context.close()
-            except (Error, TimeoutError):
-                self.kill()
-        self._lent = None
-        self._returned.set()
+    def give_back(self, lane: Lane) -> None:
+        """The unit is over: its context is closed, and with it its tabs and what they stored. Never waits."""
+        if lane is self._lent:
+            self._lent = None
+            self._later(self._close(lane), "close-context")
 
     def kill(self) -> None:
         """Kill the Chrome; a new one follows."""
@@ -195,8 +191,8 @@ class Slot:
 
     async def _until_returned(self, chrome: Chrome) -> None:
         """A Chrome that is to be replaced waits for its unit's context to be closed, unless it dies first."""
-        if self._lent is None:
-            return
+        if self._returned.is_set() or (self._lent is None and self._lane is not None):
+            return  # closed already, or nobody came
         returned = asyncio.create_task(self._returned.wait())
         await asyncio.wait({chrome.died, returned}, return_when=asyncio.FIRST_COMPLETED)
         returned.cancel()
@@ -218,7 +214,19 @@ class Slot:
 
     def _close_popup(self, page: Page) -> None:
         """Pages open windows without end; the runner's own tabs have no opener and stay."""
-        task = asyncio.create_task(_close_if_opened(page), name="close-popup")
+        self._later(_close_if_opened(page), "close-popup")
+
+    async def _close(self, lane: Lane) -> None:
+        try:
+            async with asyncio.timeout(LANE_TIMEOUT.total_seconds()):
+                await lane.context.close()
+        except (Error, TimeoutError):
+            self.kill()
+        finally:
+            self._returned.set()
+
+    def _later(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

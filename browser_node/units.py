@@ -108,19 +108,18 @@ class LiveUnit:
             async with asyncio.timeout(LEND_TIMEOUT.total_seconds()):
                 lane = await self._slot.lend()
             result = await self._supervised(lane)
+            await self._slot.due()  # says so before the unit's end does, so the slot is not leased meanwhile
         except TimeoutError:
             result = UnitResult(Outcome.RETURNED, "slot_not_ready", "the slot has no live Chrome")
         finally:
             for handle in self._force:
                 handle.cancel()
             self._capture.clear()
-        if lane is not None:
-            await self._slot.due()  # tells the control plane first, so the slot is not leased while it is replaced
+            if lane is not None:
+                self._slot.give_back(lane)
         log.info("unit_over", unit=self.order.unit, outcome=result.outcome.value, error=result.error)
         self._out.end(result.outcome, result.error, result.detail, retryable=result.retryable)
         on_over()
-        if lane is not None:
-            await self._slot.give_back(lane)
 
     async def _supervised(self, lane: Lane) -> UnitResult:
         stage = UnitStage(self._capture, self.order.unit)

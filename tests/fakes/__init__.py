@@ -1,0 +1,1 @@
+"""Stand-ins at our own interfaces, on real servers."""
