@@ -202,11 +202,34 @@ def normalise_address(
     country: str | None = None,
 ) -> Address | None:
     """The parts cleaned and bounded; the country as ISO 3166-1 alpha-2 if it can be told; ``None`` if all are empty."""
+    prefix = re.match(r"\s{0,3}([A-Z]{1,2})-(?=\d{4})", postal_code or "")
+    if prefix and postal_code:
+        country = country or _PREFIX_REGION.get(prefix[1], prefix[1])
+        postal_code = postal_code[prefix.end() :]
+    town, _, tail = (city or "").rpartition(",")
+    if town and region_of_name(tail):
+        city, country = town, country or tail
     code = region_of_name(country) if country else None
     address = Address(
-        street=_part(street), city=_part(city), region=_part(region), postal_code=_part(postal_code), country=code
+        street=_part(street),
+        city=_part(city),
+        region=_part(region),
+        postal_code=_part(postal_code),
+        country=code or _country_of_codes(region, postal_code),
     )
     return address if any((address.street, address.city, address.region, address.postal_code)) else None
+
+
+def _country_of_codes(region: str | None, postal_code: str | None) -> str | None:
+    """The country that a state and a postal code tell together, or a postal code that is written in one only."""
+    code = (postal_code or "").strip()
+    if re.fullmatch(r"\d{5}(?:-\d{4})?", code) and _state("US", region):
+        return "US"
+    if re.fullmatch(r"\d{4}", code) and _state("AU", region):
+        return "AU"
+    if re.fullmatch(r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}", code):
+        return "GB"
+    return "CA" if re.fullmatch(r"[A-Z]\d[A-Z] \d[A-Z]\d", code) else None
 
 
 def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[str]]) -> list[AddressMatch]:
@@ -255,17 +278,18 @@ def _split(text: str) -> list[str]:
     "with its street."""
     parts: list[str] = []
     for part in (piece.strip(" .,:-–|") for piece in _SEPARATORS.split(text)):
-        if not part:
-            continue
-        if (parts and _BARE_NUMBER.match(part) and _STREET_WORDS.search(parts[-1]) and not _ends_in_digit(parts[-1])) or (parts and _BARE_NUMBER.match(parts[-1]) and _STREET_WORDS.search(part)):
+        if part and parts and _is_cut_off(parts[-1], part):
             parts[-1] = f"{parts[-1]}, {part}"
-        else:
+        elif part:
             parts.append(part)
     return parts
 
 
-def _ends_in_digit(part: str) -> bool:
-    return part[-1:].isdigit()
+def _is_cut_off(first: str, second: str) -> bool:
+    """Whether one of two neighbouring parts is the house number of the other."""
+    if _BARE_NUMBER.match(second):
+        return _STREET_WORDS.search(first) is not None and not first[-1:].isdigit()
+    return _BARE_NUMBER.match(first) is not None and _STREET_WORDS.search(second) is not None
 
 
 def _read(

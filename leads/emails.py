@@ -182,7 +182,7 @@ def _spoken(text: str) -> Iterator[EmailMatch]:
             continue
         is_spoken = " " in text[at.end() : end].strip()
         before = text[max(0, local.start() - 30) : local.start()]
-        vouched = "@" in at.group() or word.lower() in _ROLE_WORDS or _LABEL.search(before) is not None
+        vouched = word.lower() in _ROLE_WORDS or _LABEL.search(before) is not None
         address = normalise_email(f"{word}@{domain}") if is_spoken or vouched else None
         if address:
             yield EmailMatch(local.start(), end, address, 0.75 if is_spoken else 0.6)

@@ -88,10 +88,9 @@ def _draft(item: Item, document: Document, evidence: RegionEvidence) -> Draft:
     draft.set_name(name, item.source, sure)
     address = _address(item)
     draft.set("address", address, item.source, sure)
-    regions = evidence.ranked()
-    if address and address.country:
-        regions = [address.country, *(region for region in regions if region != address.country)]
+    home = [address.country] if address and address.country else []
     for raw, kind in _numbers(item):
+        regions = list(dict.fromkeys([*home, *evidence.ranked(text=raw)]))
         for part in re.split(r"\s*(?:;|,(?=\s*[+(0])|\s/\s(?=[+(0]))\s*", raw)[:5]:
             phone = best_phone(part, regions, source=item.source, kind=kind, confidence=sure, selector=None)
             if any(char.isdigit() for char in part):

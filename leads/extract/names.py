@@ -146,7 +146,9 @@ def _from_address_block(document: Document, first: int) -> Iterator[_Candidate]:
 def tidy_name(text: str) -> str | None:
     """``text`` as a name: no edge punctuation, no "Welcome to"; ``None`` where it cannot be one."""
     name = _NOISE_PREFIX.sub("", clean(text[:400]).strip(_EDGE))
-    name = _NOISE_SUFFIX.sub("", name).strip(_EDGE.replace(")", "").replace(".", "") + ",")
+    name = _NOISE_SUFFIX.sub("", name).strip(_EDGE)
+    if name.count("(") > name.count(")"):
+        name = f"{name})" if f"{name})" in text else name.replace("(", " ").strip()
     letters = sum(char.isalpha() for char in name)
     if not 2 <= len(name) <= MAX_NAME or letters < 2 or len(name.split()) > 12 or "@" in name:
         return None

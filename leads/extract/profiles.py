@@ -64,7 +64,9 @@ def _is_profile(network: str, host: str, segments: list[str], query: str) -> boo
     if network == "facebook":
         if first == "profile.php":
             return "id" in parse_qs(query)
-        return first != "pages" or len(segments) >= 2
+        if first == "pages":
+            return len(segments) >= 2 and segments[1].lower() not in ("search", "create")
+        return len(first) > 1
     if network == "youtube":
         if host.endswith("youtu.be") or first == "watch":
             return False
