@@ -25,13 +25,18 @@ blueprint = Blueprint("health", __name__)
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def health() -> Response:
-    """``healthy``; ``degraded`` when no node is there to work; ``unhealthy`` when the store does not answer."""
+    """``healthy``; ``degraded`` without a node or the leads store; ``unhealthy`` when Valkey does not answer."""
     valkey, nodes = await _ask()
-    status = "unhealthy" if nodes is None else "healthy" if nodes else "degraded"
+    leads = _leads()
+    status = "unhealthy" if nodes is None else "healthy" if nodes and leads["status"] != "down" else "degraded"
     body = {
         "status": status,
         "replica": services().settings.replica,
-        "components": {"valkey": valkey, "nodes": {"status": "up" if nodes else "down", "up": nodes or 0}},
+        "components": {
+            "valkey": valkey,
+            "nodes": {"status": "up" if nodes else "down", "up": nodes or 0},
+            "leads": leads,
+        },
     }
     return answer(body, STORE_DOWN if nodes is None else 200)
 
@@ -69,6 +74,14 @@ async def metrics() -> Response:
         units = (gauges or {}).get("units", {})
         return answer({"active_tasks": units.get("running", 0), **(gauges or {})})
     return Response(telemetry.prometheus(gauges), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _leads() -> dict[str, str]:
+    """The leads store's worker: ``off`` in a process that runs without one. Says what is known, asks nobody."""
+    store = services().store
+    if store is None:
+        return {"status": "off"}
+    return {"status": "down" if store.worker_pid is None else "up"}
 
 
 async def _ask() -> tuple[dict[str, Any], int | None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 import pytest
 
+from control_plane import web
 from control_plane.web import MAX_BODY
 from tests.integration.control_plane.api.conftest import Client, Served
 from tests.integration.control_plane.scheduling.world import World
@@ -70,6 +71,7 @@ async def test_the_same_idempotency_key_is_the_same_task(api: Client) -> None:
     headers = {"Idempotency-Key": "once"}
     body = {"queries": ["http://a.town.test/"]}
     answers = await asyncio.gather(*(api.post(START, body, headers=headers) for _ in range(20)))
+    assert [problem for status, problem, _ in answers if status != 200] == []
     assert len({answer["task_id"] for _, answer, _ in answers}) == 1
     other = await api.post(START, {"queries": ["http://b.town.test/"]}, headers=headers)
     assert other[0] == 422
@@ -120,11 +122,25 @@ async def test_a_huge_body_is_refused_whether_it_says_so_or_not(api: Client) -> 
     status, problem, _ = await api.call("POST", START, data=io.BytesIO(b"x" * (20 * 1024 * 1024)))
     assert (status, problem["status"]) == (413, 413)
 
-    async def chunked():  # type: ignore[no-untyped-def]
+    async def chunked() -> AsyncIterator[bytes]:
         for _ in range(2 * MAX_BODY // 65_536):
             yield b"x" * 65_536
 
     assert (await api.call("POST", START, data=chunked()))[0] == 413
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    open_replica: Callable[..., Awaitable[Served]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "BODY_TIMEOUT_S", 0.2)
+    client = (await open_replica()).client()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b'{"queries":'
+        await asyncio.Event().wait()
+
+    status, problem, _ = await client.call("POST", START, data=stalls())
+    assert (status, problem["status"]) == (408, 408)
 
 
 async def test_what_is_not_there_is_a_problem_too(api: Client) -> None:
