@@ -25,6 +25,8 @@ def main() -> int:
     """Exit status 0 when a Chrome runs, 1 with what to type on stderr when none could be had."""
     try:
         chrome, version = ensure()
+    except KeyboardInterrupt:
+        return 130  # what a shell reports for Ctrl-C
     except (SetupError, ChromeUnusable) as error:
         print(f"\nset-up failed: {error}", file=sys.stderr)
         return 1

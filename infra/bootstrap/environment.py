@@ -25,6 +25,8 @@ def main() -> int:
     _need_python()
     try:
         ensure(Path(os.environ.get("LEADFLEET_VENV") or REPOSITORY / ".venv"))
+    except KeyboardInterrupt:
+        return 130  # what a shell reports for Ctrl-C
     except SetupError as error:
         print(f"\nset-up failed: {error}", file=sys.stderr)
         return 1
