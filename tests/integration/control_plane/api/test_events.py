@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket as sockets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
 import orjson
 import pytest
 
 from control_plane.streams import hub, websockets
+from fleet.connect import command_client
 from tests.integration.control_plane.api.conftest import Client, Served
 from tests.integration.control_plane.scheduling.world import World
+from tests.servers import ValkeyServer
 from tests.support import wait_until
 
 
@@ -189,6 +192,27 @@ async def test_two_replicas_serve_the_same_stream(open_replica: Callable[..., Aw
             await two.receive_json()
             await tell(world, task, "to both")
             assert (await one.receive_json(timeout=5)) == (await two.receive_json(timeout=5))
+
+
+async def test_a_stream_goes_on_when_the_store_is_back(
+    open_replica: Callable[..., Awaitable[Served]], tmp_path: Path
+) -> None:
+    store = ValkeyServer(tmp_path)
+    store.start()
+    client = command_client(store.url, name="test")
+    try:
+        api = (await open_replica(redis_url=store.url)).client()
+        world = World(client)
+        task = await api.start()
+        async with api.ws(f"/api/scraper/ws/logs/{task}") as ws:
+            await listen(ws, 2)
+            store.kill()
+            await asyncio.to_thread(store.start)
+            await tell(world, task, "still there")
+            assert (await ws.receive_json(timeout=10))["message"] == "still there"
+    finally:
+        await client.aclose()
+        store.stop()
 
 
 async def test_phone_boxes_of_the_newest_events(api: Client, world: World) -> None:

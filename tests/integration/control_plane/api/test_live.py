@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 import pytest
 
+from control_plane import __main__ as server
 from control_plane.streams import frames
 from fleet.messages import Frame
-from tests.integration.control_plane.api.conftest import Client, Served
+from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
 from tests.support import wait_until
 
@@ -86,6 +90,29 @@ async def test_a_slow_viewer_gets_the_newest_picture(api: Client, served: Served
         picture = await viewer.next()
         assert picture is not None
         assert picture.frame.jpeg == b"last"
+
+
+async def test_a_viewer_that_never_reads_is_cut(
+    open_replica: Callable[..., Awaitable[Served]], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SEND_STALL_MS", 500)
+    served = await open_replica()
+    await world.node("n1")
+    task = await served.client().start()
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect((host, int(port)))
+        request = f"GET /live_feed/{task}?fps=30 HTTP/1.1\r\nHost: {host}:{port}\r\nX-API-Key: {KEY}\r\n\r\n"
+        deaf.sendall(request.encode())
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        views, seq = served.services.hub._views, itertools.count(1)
+
+        async def cut() -> bool:
+            await show(world, f"{task}.0", b"x" * 200_000, seq=next(seq))
+            return not views
+
+        await wait_until(cut, description="the viewer to be cut while it holds its socket open")
 
 
 async def test_snapshot_and_frames_socket(api: Client, world: World) -> None:
