@@ -85,6 +85,10 @@ class StartRequest(_Request):
     queue_timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(None, description="bounds waiting")
     respect_robots: bool = True
     render: bool = Field(True, description="run the pages' JavaScript")
+    enrich_websites: bool = Field(
+        False,
+        description="directory: also read each business's own site, for what its entry leaves out",
+    )
     webhook_url: Annotated[str, StringConstraints(max_length=MAX_QUERY_LENGTH)] | None = None
 
 

@@ -315,7 +315,7 @@ def node_options(request: StartRequest) -> dict[str, Any]:
     """What a node must know of a request; see ``browser_node.scraping``. Nodes know nothing of tenants."""
     wanted = {
         "max_results", "respect_robots", "render", "phone_only", "location", "radius_km", "business_type",
-        "lead_objective", "timeout_s",
+        "lead_objective", "timeout_s", "enrich_websites",
     }  # fmt: skip
     return request.model_dump(mode="json", include=wanted, exclude_none=True)
 

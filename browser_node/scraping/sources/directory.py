@@ -26,6 +26,10 @@ _NEXT = re.compile(
     r"|neste|nästa|seuraava|następn|další|seguinte|след|次|下一|다음)|^(?:›|»|>|>>|→)$",
     re.IGNORECASE,
 )
+_WEBSITE = re.compile(
+    r"^https?://|^www\.|\.[a-z]{2,6}/?$|website|web site|homepage|webseite|site web|site internet|sitio|sito|hemsida",
+    re.IGNORECASE,
+)
 _PAGE_NUMBER = re.compile(
     r"(?:[?&](?:page|p|pg|seite|pagina|paged|start|offset)=|/(?:page|seite|pagina)[/-]?)(\d{1,5})", re.IGNORECASE
 )
@@ -82,6 +86,7 @@ class Directory(Source):
         lead = _main_business(page)
         if lead is None:
             return Step(note=f"Found no business on {page.url}")
+        lead = _with_own_website(lead, page)
         step_to = []
         website = canonical(lead.website) if lead.website else None
         if self.options.enrich_websites and website is not None and site_of(website) != site_of(page.url):
@@ -148,6 +153,19 @@ def _next_page(links: Sequence[Link], here: str) -> str | None:
         if found and found[1] == following and link.text.strip() == following:
             return link.url
     return None
+
+
+def _with_own_website(lead: Lead, page: PageView) -> Lead:
+    """The directory's own address is not the business's: its website is a link that leads elsewhere and says so."""
+    here = site_of(page.url)
+    if lead.website and site_of(lead.website) != here:
+        return lead
+    for link in page.links:
+        if site_of(link.url) != here and may_be_page(link.url) and _WEBSITE.search(link.text):
+            return lead.model_copy(update={"website": link.url})
+    return lead.model_copy(
+        update={"website": None, "provenance": {k: v for k, v in lead.provenance.items() if k != "website"}}
+    )
 
 
 def _main_business(page: PageView) -> Lead | None:

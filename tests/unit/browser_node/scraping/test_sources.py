@@ -204,3 +204,19 @@ def test_enriching_adds_what_the_business_says_itself() -> None:
     own = Lead(display_name="Oak", emails=["a@oak.example"], phones=[phone("+4930123456")])
     contact = source.after(view(home.visits[0], leads=[own]), {})
     assert [lead.emails for lead in contact.grown] == [["a@oak.example"]]
+
+
+@pytest.mark.parametrize(
+    ("links", "website"),
+    [
+        ([("http://oak.test/", "Visit website")], "http://oak.test/"),
+        ([("http://other.test/", "Partner"), ("http://oak.test/", "www.oak.test")], "http://oak.test/"),
+        ([("http://listing.test/about", "Website")], None),
+        ([], None),
+    ],
+)
+def test_the_directorys_own_address_is_not_the_businesses(links: list[tuple[str, str]], website: str | None) -> None:
+    detail = Visit("http://listing.test/b/oak", kind="detail", data="Oak")
+    told = Lead(display_name="Oak", phones=[phone("+4930123456")], website="http://listing.test/")
+    step = Directory(LISTING, UnitOptions.parse({})).after(view(detail, *links, leads=[told]), {})
+    assert [lead.website for lead in step.leads] == [website]
