@@ -202,7 +202,7 @@ class Exports:
         return record.status == "failed"
 
     async def _record(self, tenant: str, export: str) -> _Record | None:
-        fields = await self._redis.hgetall(self._keys.export(export))
+        fields: Any = await self._redis.hgetall(self._keys.export(export))
         if not fields:
             return None
         record = _Record.parse(fields)

@@ -153,7 +153,7 @@ def _within(near: Near) -> pl.Expr:
     distance_km = 2 * EARTH_RADIUS_KM * chord.sqrt().clip(0, 1).arcsin()
     reach = near.radius_km / KM_PER_DEGREE
     band = pl.col("latitude").is_between(near.lat - reach, near.lat + reach)
-    return band & (distance_km <= near.radius_km)
+    return _all([band, distance_km <= near.radius_km])
 
 
 def _all(parts: Iterable[pl.Expr]) -> pl.Expr:
@@ -191,7 +191,7 @@ class _SortKey:
         if value is None:
             return pl.lit(value=False)
         further = column < value if self.descending else column > value
-        return further.fill_null(value=False) | column.is_null()
+        return _any([further.fill_null(value=False), column.is_null()])
 
     def level(self, value: Any) -> pl.Expr:
         return pl.col(self.column).eq_missing(pl.lit(value))
@@ -199,7 +199,7 @@ class _SortKey:
 
 def _follows(order: Sequence[_SortKey], after: Sequence[Any]) -> pl.Expr:
     """Rows after the one with these sort values, whose last is the lead id that breaks ties."""
-    follows = pl.col("lead_id") > after[-1]
+    follows: pl.Expr = pl.col("lead_id") > after[-1]
     for key, value in zip(reversed(order), reversed(after[:-1]), strict=True):
         follows = key.beyond(value) | (key.level(value) & follows)
     return follows

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 import polars as pl
-import xlsxwriter
+import xlsxwriter  # type: ignore[import-untyped]
 
 from control_plane.store.models import ExportColumn, ExportFormat, ExportRequest
 

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +87,8 @@ VIEW_SCHEMA = pl.Schema(
     }
 )
 
+_BETWEEN = "\x1f"  # ASCII's unit separator, made for this; a text that holds one gets a blank instead
+
 _BEST_FIRST = (Validation.VALID, Validation.POSSIBLE, Validation.INVALID)
 
 
@@ -106,7 +109,7 @@ class Position:
         return f"{self.ms}-{self.seq}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sighting:
     """One observation where it stands on the stream or in the log."""
 
@@ -120,6 +123,11 @@ class Sighting:
     def lead_id(self) -> str:
         assert self.lead.lead_id is not None  # ``sighting_of`` and ``sighting_from_log`` see to it
         return self.lead.lead_id
+
+    @cached_property
+    def identifiers(self) -> list[str]:
+        """What may make it the same business as another: worked out once, and asked for three times."""
+        return identifying(self.lead)
 
     @property
     def same_as(self) -> tuple[str, str]:
@@ -175,7 +183,7 @@ def log_row(sighting: Sighting, batch: int) -> Row:
         "query": lead.query,
         "source_url": lead.source_url,
         "found_at": lead.found_at,
-        **_lead_row(lead),
+        **_lead_row(lead, sighting.identifiers),
     }
 
 
@@ -186,7 +194,7 @@ def view_row(lead: Lead, sightings: Sequence[Sighting]) -> Row:
     lead = lead.model_copy(update={"first_seen_at": first, "last_seen_at": last})
     return {
         "lead_id": lead.lead_id,
-        **_lead_row(lead),
+        **_lead_row(lead, sightings[0].identifiers if len(sightings) == 1 else identifying(lead)),
         "platforms": _distinct(sighting.lead.platform for sighting in sightings),
         "task_ids": _distinct(sighting.task_id for sighting in sightings),
         "source_urls": _distinct(sighting.lead.source_url for sighting in sightings),
@@ -227,13 +235,31 @@ def identifying(lead: Lead) -> list[str]:
     return sorted({f"{kind}:{value}" for kind, value in identity.identifiers(lead)})
 
 
+def frame_of(rows: Sequence[Row], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as a frame, column by column; lists travel as one text, which is twenty times as fast as a list of lists."""
+    return pl.DataFrame(
+        [_column(name, [row[name] for row in rows], dtype) for name, dtype in schema.items()], schema=schema
+    )
+
+
+def _column(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+    if dtype != WORDS:
+        return pl.Series(name, values, dtype=dtype)
+    joined = pl.Series(
+        name, [_BETWEEN.join(word.replace(_BETWEEN, " ") for word in words) for words in values], pl.String
+    )
+    return pl.select(
+        pl.when(joined == "").then(pl.lit([], WORDS)).otherwise(joined.str.split(_BETWEEN)).alias(name)
+    ).to_series()
+
+
 def fold(text: str) -> str:
     """``text`` without case and accents: what is compared when people search."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-def _lead_row(lead: Lead) -> Row:
+def _lead_row(lead: Lead, identifiers: list[str]) -> Row:
     address, geo = lead.address, lead.geo
     place = [address.street, address.city, address.region, address.postal_code] if address else []
     validities = [phone.validation_status for phone in lead.phones]
@@ -263,7 +289,7 @@ def _lead_row(lead: Lead) -> Row:
         "score": lead.score,
         "score_band": lead.score_band,
         "search": fold(" ".join(filter(None, [lead.display_name, *place, *lead.categories]))),
-        "identifiers": identifying(lead),
+        "identifiers": identifiers,
         "lead": lead.model_dump_json(exclude_defaults=True),
     }
 

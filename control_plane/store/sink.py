@@ -12,6 +12,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import structlog
@@ -20,7 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from control_plane.store import scripts
-from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, log_row, sighting_of
+from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, frame_of, log_row, sighting_of
 from control_plane.store.table import BatchTaken, ObservationLog, Stored
 from fleet.keys import Keys
 
@@ -65,7 +66,7 @@ class Sink:
         stored = await asyncio.to_thread(self._table.stored)
         # Also repairs the cursor after a death between commit and cursor.
         await scripts.advance_cursor(self._redis, self._keys, stored.position, stored.batch)
-        entries: Entries = await self._redis.xrange(self._keys.results(), min=f"({stored.position}", count=BATCH_ROWS)
+        entries: Any = await self._redis.xrange(self._keys.results(), min=f"({stored.position}", count=BATCH_ROWS)
         if not entries:
             return 0
         new = Stored(stored.batch + 1, Position.parse(entries[-1][0]))
@@ -114,4 +115,4 @@ def sightings_of(entries: Entries) -> list[Sighting]:
 
 
 def _rows(entries: Entries, batch: int) -> pl.DataFrame:
-    return pl.DataFrame([log_row(sighting, batch) for sighting in sightings_of(entries)], schema=LOG_SCHEMA)
+    return frame_of([log_row(sighting, batch) for sighting in sightings_of(entries)], LOG_SCHEMA)

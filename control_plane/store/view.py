@@ -16,7 +16,7 @@ from control_plane.store.schema import (
     VIEW_SCHEMA,
     Position,
     Sighting,
-    identifying,
+    frame_of,
     scored,
     sighting_from_log,
     view_of_log,
@@ -92,11 +92,11 @@ class TenantView:
             for component in _components(sorted([*members, *news], key=lambda sighting: sighting.position))
             for group in self._businesses(component)
         ]
-        self._replace(known.keys(), pl.DataFrame(rows, schema=VIEW_SCHEMA))
+        self._replace(known.keys(), frame_of(rows, VIEW_SCHEMA))
 
     def _related(self, news: Sequence[Sighting]) -> dict[str, list[Sighting]]:
         """The standing leads that share an id or an identifier with the news, and their sightings."""
-        identifiers = {text for sighting in news for text in identifying(sighting.lead)}
+        identifiers = {text for sighting in news for text in sighting.identifiers}
         wanted = pl.Series(list(identifiers), dtype=pl.String).hash()
         linked = self._links.filter(pl.col("identifier").is_in(wanted.implode()))["lead_id"].to_list()
         ids = {self.standing_id(lead_id) for lead_id in [*linked, *(sighting.lead_id for sighting in news)]}
@@ -185,7 +185,7 @@ def _components(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
     groups = _Groups(len(sightings))
     first_of: dict[str, int] = {}
     for index, sighting in enumerate(sightings):
-        for text in (f"id:{sighting.lead_id}", *identifying(sighting.lead)):
+        for text in (f"id:{sighting.lead_id}", *sighting.identifiers):
             groups.join(index, first_of.setdefault(text, index))
     return [[sightings[index] for index in members] for members in groups.members()]
 

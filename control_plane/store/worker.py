@@ -39,6 +39,8 @@ from fleet.keys import Keys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+CANCEL_AGAIN_S = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -173,9 +175,13 @@ class _Conversation:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel and wait. Said again where it was not heard: a client that is just closing a connection may
+    lose the first word."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _main(descriptor: int) -> None:

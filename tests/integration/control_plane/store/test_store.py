@@ -45,7 +45,7 @@ async def stored(store: LeadStore, batches: int = 1) -> dict[str, Any]:
         settled = health["results_waiting"] == 0 and health["batches_stored"] >= batches
         return health if settled else None
 
-    return await wait_until(done, 20, "the sink to store everything")
+    return await wait_until(done, 60, "the sink to store everything")
 
 
 async def fetch(url: str) -> tuple[bytes, Any]:
@@ -83,7 +83,7 @@ async def test_a_new_worker_knows_what_was_stored(store: LeadStore, valkey: Redi
     await stored(store)
     assert store.worker_pid is not None
     os.kill(store.worker_pid, signal.SIGKILL)
-    await wait_until(lambda: store.restarts == 1, 10, "the dead worker to be noticed")
+    await wait_until(lambda: store.restarts == 1, 30, "the dead worker to be noticed")
     await found(valkey, keys, lead(5))
     assert (await ask(store))["total"] == 6
 
@@ -129,10 +129,15 @@ async def test_a_view_built_from_the_log_equals_one_that_watched(
     store: LeadStore, options: StoreOptions, valkey: Redis, keys: Keys
 ) -> None:
     await ask(store)  # from here on it watches
-    shared = lead(3).phones
     for number in range(6):
         await found(valkey, keys, lead(number))
-    await found(valkey, keys, lead(100, phones=shared, website=None), lead(2, observation_id="obs_later"), task="tsk_2")
+    await found(
+        valkey,
+        keys,
+        lead(3, lead_id="lead_100", observation_id="obs_100"),
+        lead(2, observation_id="obs_later"),
+        task="tsk_2",
+    )
     watched = await ask(store, sort="name")
     await stored(store)
     other = LeadStore(options)
@@ -243,14 +248,14 @@ async def test_an_export_of_nothing_says_so(store: LeadStore) -> None:
 
 
 async def test_a_large_export_goes_up_in_parts(store: LeadStore, valkey: Redis, keys: Keys) -> None:
-    text = "x" * 900
-    await found(valkey, keys, *(lead(number, description=text) for number in range(10_001)))
+    hours = [f"{'x' * 190}{number}" for number in range(25)]
+    await found(valkey, keys, *(lead(number, opening_hours=hours) for number in range(2_001)))
     export = await store.export("acme", ExportRequest())
-    assert (export.status, export.rows) == ("ready", 10_001)
+    assert (export.status, export.rows) == ("ready", 2_001)
     assert export.url is not None
     body, _ = await fetch(export.url)
     assert len(body) == export.bytes > 8 * 1024 * 1024
-    assert body.count(b"\r\n") == 10_002
+    assert body.count(b"\r\n") == 2_002
 
 
 def test_the_api_process_does_not_load_polars() -> None:
