@@ -99,7 +99,7 @@ class Stack:
         return self._environments
 
     async def start(self) -> None:
-        """Start all parts, servers first; returns when the API answers and every node is UP.
+        """Start Valkey, then all other parts; returns when the API answers and every node is UP.
 
         Raises a `StackError` that names the part that failed and shows the end of its log.
         """
@@ -110,10 +110,12 @@ class Stack:
         self._environments = Environments(self.options, self.state, known, self._ports, self._mark)
         acl = valkey.acl(self.options.fleet, control_password=known.control_password, join_password=known.join_password)
         write_private(self.state.acl_file, acl)
-        await _start_together(self._servers())
+        store, *servers = self._servers()
+        await store.start()
         replicas = [self._control_plane(index) for index in range(self.options.replicas)]
         nodes = [self._node(f"node-{index + 1}") for index in range(self.options.nodes)]
-        await _start_together(replicas + nodes)
+        # all of them spend their first seconds importing, none needs another one before it is ready
+        await _start_together(servers + replicas + nodes)
         await self.wait_for_nodes()
         for child in self.children.values():
             child.supervise()

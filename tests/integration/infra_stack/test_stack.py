@@ -36,7 +36,7 @@ def options(state: Path, *, replicas: int = 1, nodes: int = 1, node_role: str = 
         state=state,
         replicas=replicas,
         nodes=nodes,
-        settings={"NODES_UP": str(nodes)},
+        settings={"NODES_UP": str(nodes if node_role == "node" else 0)},
         programs=Programs(control_plane=stand_in("api"), node=stand_in(node_role), s3=s3),
     )
 
