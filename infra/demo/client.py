@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import aiohttp
 
 RECONNECT_S = 0.2  # a replica that restarts is back within a second; the stream goes on where it was left
 EXPORT_POLL_S = 0.2
+UNAVAILABLE_S = 30.0
 CHUNK = 64 * 1024
 
 ENDED = frozenset({"task_completed", "task_error", "task_stopped"})
@@ -96,10 +98,16 @@ class ApiClient:
         return int(made["rows"])
 
     async def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        headers = {"Accept": "application/json"}
-        async with self._session.request(method, path, headers=headers, **arguments) as answer:
-            body = await answer.json(content_type=None)
-            if not answer.ok:
-                raise ApiError(answer.status, body if isinstance(body, dict) else {})
-            assert isinstance(body, dict)
-            return body
+        """The JSON of an answer; a 503 is asked again when it says, for as long as a part may take to restart."""
+        give_up = time.monotonic() + UNAVAILABLE_S
+        while True:
+            headers = {"Accept": "application/json"}
+            async with self._session.request(method, path, headers=headers, **arguments) as answer:
+                body = await answer.json(content_type=None)
+                if answer.ok:
+                    assert isinstance(body, dict)
+                    return body
+                if answer.status != 503 or time.monotonic() > give_up:
+                    raise ApiError(answer.status, body if isinstance(body, dict) else {})
+                pause_s = float(answer.headers.get("Retry-After", 1))
+            await asyncio.sleep(pause_s)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from typing import Any
 
 import pytest
 
+from tests.contract.test_layers import PACKAGES, imported, sources
 from tests.support import REPOSITORY
 
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==\S+", re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 EXTRAS = {"control-plane": ["control-plane"], "node": ["node"], "dev": ["control-plane", "node", "local"]}
+
+# parts of what is declared: botocore belongs to aiobotocore, werkzeug to Quart, typing_extensions to pydantic
+BROUGHT_ALONG = {"botocore", "typing-extensions", "werkzeug"}
+
+
+def normal(distribution_name: str) -> str:
+    """A distribution's name as locks write it."""
+    return re.sub(r"[-_.]+", "-", distribution_name).lower()
 
 
 def lock_text(name: str) -> str:
@@ -46,6 +57,28 @@ def test_every_pin_has_a_hash_and_nothing_else_is_in_a_lock(name: str) -> None:
     entries = re.split(r"\n(?=\S)", lock_text(name).strip())
     assert [entry for entry in entries if not PIN.match(entry) or not HASH.search(entry)] == []
     assert "://" not in lock_text(name), "an address in a lock ties everybody to one index"
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("fleet", "node"),
+        ("leads", "node"),
+        ("browser_node", "node"),
+        ("control_plane", "control-plane"),
+        ("infra", "dev"),
+    ],
+)
+def test_what_a_package_imports_is_declared(package: str, name: str) -> None:
+    """By itself, not by way of another distribution that happens to need it."""
+    owners = packages_distributions()
+    modules = {module for path in sources(package) for module in imported(path)} - sys.stdlib_module_names - PACKAGES
+    undeclared = {
+        module
+        for module in modules
+        if not {normal(owner) for owner in owners.get(module, [module])} & (declared(name) | BROUGHT_ALONG)
+    }
+    assert undeclared == set()
 
 
 @pytest.mark.parametrize("name", ["control-plane", "node"])
