@@ -73,8 +73,8 @@ def normalise_email(raw: str) -> str | None:
     candidate = raw.strip().strip("<>\"'").strip()
     if "@" not in candidate or len(candidate) > MAX_LOCAL + 1 + MAX_DOMAIN:
         return None
-    domain = candidate.rsplit("@", 1)[1]
-    if not has_known_suffix(domain) or "." not in domain:
+    local, _, domain = candidate.rpartition("@")
+    if len(local) > MAX_LOCAL or not has_known_suffix(domain) or "." not in domain:
         return None
     try:
         found = validate_email(candidate, check_deliverability=False, test_environment=True)
@@ -154,8 +154,9 @@ def _plain(text: str) -> Iterator[EmailMatch]:
 def _shortest_valid(local: str, domain: str) -> str | None:
     """The address, its domain cut back where text was glued to it (``a@b.com.Tel``, ``a@b.com-Fax``)."""
     address = normalise_email(f"{local}@{domain}")
-    if address is None and "." in domain:
-        address = normalise_email(f"{local}@{domain.rsplit('.', 1)[0]}")
+    for glue in "-.":
+        if address is None and "." in domain.rpartition(glue)[0]:
+            address = normalise_email(f"{local}@{domain.rpartition(glue)[0]}")
     return address
 
 

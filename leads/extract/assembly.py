@@ -107,7 +107,8 @@ def _is_at(draft: Draft, branch: Draft) -> bool:
     if ours.postal_code and theirs.postal_code and fold(ours.postal_code) != fold(theirs.postal_code):
         return False
     if ours.street and theirs.street:
-        return fold(ours.street)[:12] == fold(theirs.street)[:12] or fold(theirs.street) in fold(ours.street)
+        numbers = [set(re.findall(r"\d+", street)) for street in (ours.street, theirs.street)]
+        return fold(ours.street)[:12] == fold(theirs.street)[:12] or bool(numbers[0] & numbers[1])
     return bool(ours.postal_code and theirs.postal_code)
 
 

@@ -20,7 +20,7 @@ from lxml import html as lxml_html
 # lxml ships no types; an element is opaque to the callers of this module.
 Element = Any
 
-_SKIPPED = frozenset("script style noscript template svg math object head textarea iframe canvas audio video".split())
+_SKIPPED = frozenset("script style template svg math object head textarea iframe canvas audio video".split())
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big button cite code data dfn em font i img input ins kbd label link mark meta nobr"
     " q rp rt ruby s samp small span strike strong sub sup time tt u var wbr".split()

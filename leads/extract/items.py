@@ -101,34 +101,50 @@ def load_tolerantly(text: str) -> Any:
         return None
 
 
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.){0,200000}"|/\*|//|[,}\]]|[^"/,}\]]+|.', re.DOTALL)
+_TOKENS = re.compile(r'/\*|//|[",}\]]|[^"/,}\]]+|/', re.DOTALL)
+_IN_STRING = re.compile(r'[^"\\]*(?:\\.)?', re.DOTALL)
 
 
 def _repair(text: str) -> str:
     """Drops comments and the commas before a closing bracket, outside of strings; one pass."""
     out: list[str] = []
     position = 0
-    while position < len(text):
-        found = _TOKENS.match(text, position)
-        if not found:
-            break
+    while found := _TOKENS.match(text, position):
         piece, position = found.group(), found.end()
         if piece == "/*":
-            end = text.find("*/", position)
-            position = len(text) if end == -1 else end + 2
+            position = _past(text, "*/", position)
         elif piece == "//":
-            end = text.find("\n", position)
-            position = len(text) if end == -1 else end
+            position = _past(text, "\n", position)
+        elif piece == '"':
+            end = _end_of_string(text, position)
+            out.append(re.sub(r'\\(?!["\\/bfnrtu])', r"\\\\", text[position - 1 : end]))
+            position = end
         else:
-            if piece in "}]" and out:
-                while out and not out[-1].strip():
-                    out.pop()
-                if out and out[-1] == ",":
-                    out.pop()
-            if piece.startswith('"'):
-                piece = re.sub(r'\\(?!["\\/bfnrtu])', r"\\\\", piece)
+            if piece in "}]":
+                _drop_comma(out)
             out.append(piece)
     return "".join(out)
+
+
+def _past(text: str, mark: str, start: int) -> int:
+    end = text.find(mark, start)
+    return len(text) if end == -1 else end + len(mark)
+
+
+def _end_of_string(text: str, start: int) -> int:
+    """The offset past the quote that closes the string whose first character is at ``start``."""
+    position = start
+    while position < len(text) and text[position] != '"':
+        found = _IN_STRING.match(text, position)
+        position = max(found.end() if found else 0, position + 1)
+    return position + 1
+
+
+def _drop_comma(out: list[str]) -> None:
+    while out and not out[-1].strip():
+        out.pop()
+    if out and out[-1] == ",":
+        out.pop()
 
 
 def _json_values(data: Any, by_id: dict[str, Item], depth: int, budget: list[int]) -> list[str | Item]:

@@ -1,0 +1,66 @@
+"""Pages that want to hang the reader: hundreds of kilobytes each, where anything quadratic would take hours.
+
+In a process of its own, because a runaway pattern cannot be interrupted from within. The limit is far above what
+linear work takes on a slow machine and far below what quadratic work would.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.support import REPOSITORY
+
+LIMIT_S = 180
+
+SIZE = 200_000  # characters: times itself, 4e10 steps are many minutes in any one pattern
+PAGES = {
+    "at signs": "'@' * N",
+    "one word": "'a' * N",
+    "digits": "'1' * N",
+    "digit groups": "'123 ' * (N // 4)",
+    "plus signs": "'+1 ' * (N // 3)",
+    "almost e-mails": "'a.' * (N // 4) + '@' + 'a.' * (N // 4)",
+    "spoken e-mails": "'a at a dot ' * (N // 11)",
+    "brackets": "'[at] ' * (N // 5)",
+    "vanity": "'800-AAAAAAA' * (N // 11)",
+    "postal codes": "'Main St 1, 12345 Town, ' * (N // 23)",
+    "postal code lines": "'<p>12345 A</p>' * (N // 14)",
+    "capital letters": "'SW1A 1A ' * (N // 8)",
+    "copyright": "'© 2012 ' * (N // 7)",
+    "titles": "'<title>' + ' - ' * (N // 3) + '</title>'",
+    "hours": "'mon 1 ' * (N // 6)",
+    "open tags": "'<div>' * (N // 5)",
+    "open links": "'<a href=x>' * (N // 10)",
+    "open items": "'<p itemscope itemprop=a>' * (N // 24)",
+    "cards": "'<p class=\"vcard tel\">1' * (N // 22)",
+    "broken json": "'<script type=\"application/ld+json\">' + '{\"a\":[' * (N // 6) + '</script>'",
+    "json comments": "'<script type=\"application/ld+json\">' + '/*' * (N // 2) + '</script>'",
+    "json quotes": "'<script type=\"application/ld+json\">' + '\"\\\\' * (N // 2) + '</script>'",
+    "entities": "'&amp;' * (N // 5)",
+    "style": "'<style>bidi-override' + '.a{' * (N // 3) + '</style>'",
+    "blanks": "' ' * N + '@' + ' ' * N",
+}
+
+
+PROGRAM = """
+from leads.extract import extract
+N = {size}
+for name, text in {pages!r}.items():
+    print(name, flush=True)
+    extract(eval(text), "https://example.de/")
+print("done")
+"""
+
+
+def test_hostile_pages_are_read_in_linear_time() -> None:
+    program = PROGRAM.format(size=SIZE, pages=PAGES)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as reader:
+        try:
+            said, failed = reader.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            reader.kill()
+            said, failed = reader.communicate()
+    assert said.split("\n")[-2] == "done", f"stopped in {said.splitlines()[-1]}: {failed[-2_000:]}"

@@ -1,0 +1,96 @@
+"""Phones: what libphonenumber makes of them, and what is found in a line of text."""
+
+from __future__ import annotations
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leads.model import Validation
+from leads.phones import e164, find_phones, normalise_phone, phone_in_href
+
+
+@pytest.mark.parametrize(
+    ("raw", "region", "number", "country"),
+    [
+        ("(212) 736-5000", "US", "+12127365000", "US"),
+        ("020 7031 3000", "GB", "+442070313000", "GB"),
+        ("+44 (0) 20 7031 3000", None, "+442070313000", "GB"),
+        ("0049 30 23125001", "US", "+493023125001", "DE"),
+        ("01 45 31 29 29", "FR", "+33145312929", "FR"),
+        ("(02) 9581 1111", "AU", "+61295811111", "AU"),
+    ],
+)
+def test_a_number_becomes_international(raw: str, region: str | None, number: str, country: str) -> None:
+    phone = normalise_phone(raw, region)
+    assert (phone.normalized_e164, phone.country, phone.validation_status) == (number, country, Validation.VALID)
+
+
+def test_an_extension_stays_apart() -> None:
+    phone = normalise_phone("+1 212-736-5000 ext. 204", None)
+    assert (phone.normalized_e164, phone.extension) == ("+12127365000", "204")
+
+
+@pytest.mark.parametrize("raw", ["", "call us", "123", "+999 1234 5678"])
+def test_what_is_no_number_is_invalid_and_keeps_its_writing(raw: str) -> None:
+    phone = normalise_phone(raw, "US")
+    assert phone.validation_status is not Validation.VALID
+    assert phone.raw == raw
+
+
+def test_a_local_number_without_a_region_is_not_guessed() -> None:
+    assert normalise_phone("020 7031 3000", None).validation_status is Validation.INVALID
+
+
+@pytest.mark.parametrize(
+    ("text", "regions", "numbers"),
+    [
+        ("Call 1-800-FLOWERS today", ["US"], ["+18003569377"]),
+        ("(520) 494 STAR (7827)", ["US"], ["+15204947827"]),
+        ("212-736-5000 / 01", ["US"], ["+12127365000", "+12127365001"]),
+        ("Tel: (202) 623-3900Fax: (202) 623-3815", ["US"], ["+12026233900", "+12026233815"]),
+        ("(0xx11) 2509-7626", ["BR"], ["+551125097626"]),
+        ("0032 56 622 130", [], ["+3256622130"]),
+        ("01 99 00 72 83", ["FR"], ["+33199007283"]),
+        ("+31 30 000 0031", [], ["+31300000031"]),
+        ("Hagerstown MD 21740 - 21749", ["US"], []),
+        ("2012 ULTRASTAR CINEMAS", ["US"], []),
+        ("Reference 2024-0117-355, 12 450 guests", ["GB", "US"], []),
+    ],
+)
+def test_numbers_in_a_line(text: str, regions: list[str], numbers: list[str]) -> None:
+    assert [e164(match.number) for match in find_phones(text, regions)] == numbers
+
+
+def test_a_match_says_where_it_stands() -> None:
+    text = "Fax 0044 20 7031 3000."
+    match = find_phones(text, [])[0]
+    assert text[match.start : match.end] == match.raw == "0044 20 7031 3000"
+
+
+@pytest.mark.parametrize(
+    ("href", "number"),
+    [
+        ("tel:+1-212-736-5000", "+1-212-736-5000"),
+        ("TEL://%2B44 20", "+44 20"),
+        ("callto:/+98345678", "+98345678"),
+        ("https://wa.me/491713920031?text=hi", "+491713920031"),
+        ("https://api.whatsapp.com/send?phone=491713920031", "+491713920031"),
+        ("tel:", None),
+        ("https://example.com/?phone=491713920031", None),
+        ("https://[broken", None),
+    ],
+)
+def test_numbers_in_links(href: str, number: str | None) -> None:
+    assert phone_in_href(href) == number
+
+
+@given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+def test_every_countrys_example_number_survives_both_writings(region: str) -> None:
+    example = phonenumbers.example_number(region)
+    if example is None:
+        return
+    for form in (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.NATIONAL):
+        written = phonenumbers.format_number(example, form)
+        assert normalise_phone(written, region).normalized_e164 == e164(example)
