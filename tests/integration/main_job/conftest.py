@@ -1,0 +1,80 @@
+"""One whole stack for this folder: two replicas, two nodes with two Chromes each, the sample town."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from infra.stack.options import Options
+from infra.stack.stack import Stack
+from tests.support import wait_until
+
+TERMINAL = {"completed", "error", "stopped"}
+
+
+@dataclass
+class Client:
+    """A client of the public API; ``replica`` picks whom it asks."""
+
+    stack: Stack
+    session: aiohttp.ClientSession
+
+    def url(self, path: str, replica: int = 0) -> str:
+        return self.stack.urls[replica] + path
+
+    async def get(self, path: str, replica: int = 0) -> Any:
+        async with self.session.get(self.url(path, replica)) as answer:
+            assert answer.status == 200, (path, answer.status, await answer.text())
+            return await answer.json()
+
+    async def post(self, path: str, body: Any = None, replica: int = 0) -> Any:
+        async with self.session.post(self.url(path, replica), json=body) as answer:
+            assert answer.status == 200, (path, answer.status, await answer.text())
+            return await answer.json()
+
+    async def start(self, *queries: str, platform: str = "website", **options: Any) -> str:
+        body = {"queries": list(queries), "platforms": [platform], **options}
+        return (await self.post("/api/scraper/start", body))["task_id"]
+
+    async def status(self, task: str, replica: int = 0) -> dict[str, Any]:
+        return await self.get(f"/api/scraper/status/{task}", replica)
+
+    async def ended(self, *tasks: str, timeout: float = 120, replica: int = 0) -> list[dict[str, Any]]:
+        """The final states of tasks. A replica that is being killed meanwhile is waited for."""
+        found: dict[str, dict[str, Any]] = {}
+
+        async def all_ended() -> bool:
+            for task in set(tasks) - set(found):
+                try:
+                    state = await self.status(task, replica)
+                except aiohttp.ClientError:
+                    return False
+                if state["status"] in TERMINAL:
+                    found[task] = state
+            return len(found) == len(set(tasks))
+
+        await wait_until(all_ended, timeout=timeout, description=f"{len(tasks)} tasks to end")
+        return [found[task] for task in tasks]
+
+    async def events(self, task: str, replica: int = 0, last_event_id: str | None = None) -> list[dict[str, Any]]:
+        """All events of an ended task, from the first or after ``last_event_id``."""
+        query = f"?last_event_id={last_event_id}" if last_event_id else "?last_event_id=0-0"
+        told = []
+        async with self.session.ws_connect(self.url(f"/api/scraper/ws/events/{task}{query}", replica)) as socket:
+            while not told or told[-1]["type"] not in {"task_completed", "task_error", "task_stopped"}:
+                told.append(await asyncio.wait_for(socket.receive_json(), 10))
+        return told[1:]
+
+
+@pytest.fixture
+async def client(tmp_path: Any) -> AsyncIterator[Client]:
+    options = Options(state=tmp_path / "state", replicas=2, nodes=2, slots=2, town=True)
+    async with Stack(options) as stack:
+        headers = {"Authorization": f"Bearer {stack.api_key}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            yield Client(stack, session)
