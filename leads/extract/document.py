@@ -96,6 +96,13 @@ class Document:
             return None
 
 
+def _is_well_formed(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).scheme)
+    except ValueError:
+        return False
+
+
 def host_of(url: str) -> str:
     """The host name of ``url`` in lower case, empty if it has none."""
     try:
@@ -135,6 +142,7 @@ def parse(html: str, url: str) -> Document:
         root = lxml_html.document_fromstring(data or b"<html></html>", parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError):
         root = lxml_html.document_fromstring(b"<html><body></body></html>")
+    url = url if _is_well_formed(url) else ""
     document = Document(url=url, base=url, root=root)
     _read_head(document)
     _Walker(document).run()

@@ -137,6 +137,12 @@ def test_a_page_of_nothing_is_no_lead(html: str) -> None:
     assert extract(html, URL) == []
 
 
+@pytest.mark.parametrize("url", ["", "http://[", "file:///x", "https://1.2.3.4/", "no address"])
+def test_any_address_of_the_page_is_survived(url: str) -> None:
+    (lead,) = extract(page("<a href='http://[x'>y</a><a href='//[::1'>z</a><p>info@oak-dental.co.uk</p>"), url)
+    assert lead.emails == ["info@oak-dental.co.uk"]
+
+
 def test_share_buttons_are_no_profiles() -> None:
     body = """<a href="https://twitter.com/intent/tweet?x">t</a><a href="https://www.facebook.com/sharer.php?u=1">f</a>
     <a href="https://twitter.com/oakdental">t</a><p>info@oak-dental.co.uk</p>"""
