@@ -9,7 +9,8 @@ from quart import Blueprint, Response, request
 from control_plane import web
 from control_plane.auth import access, principal
 from control_plane.errors import NotFound, Problem
-from control_plane.routes.filters import checked, lead_store, query_members
+from control_plane.openapi import describes
+from control_plane.routes.filters import WHERE_QUERY, checked, lead_store, query_members
 from control_plane.store.models import ExportRequest, ExportView
 
 blueprint = Blueprint("exports", __name__)
@@ -22,6 +23,15 @@ _UNFINISHED = {"pending", "running"}
 
 @blueprint.get("/api/export/<any(csv, json, jsonl, excel, parquet):file_format>")
 @access("exports:read", "export", token="export")  # noqa: S106 - the kind of token, not a secret
+@describes(
+    answer=ExportView,
+    query=WHERE_QUERY
+    | {
+        "columns": "names of columns, by commas: which and in which order",
+        "bom": "true: a CSV begins with a byte order mark",
+        "phone_format": "international (the default) or e164",
+    },
+)
 async def download(file_format: str) -> Response:
     """The leads that match as a file: 302 to where it is, or its record when JSON is asked for."""
     members = query_members(_QUERY_MEMBERS) | {"format": file_format}
@@ -41,6 +51,7 @@ async def download(file_format: str) -> Response:
 
 @blueprint.post("/api/export")
 @access("exports:write", "export")
+@describes(body=ExportRequest, answer=ExportView)
 async def begin() -> Response:
     """Begin an export and answer at once; ``GET /api/export/{id}`` tells how far it is."""
     body = checked(ExportRequest, await web.read_json(optional=True))
@@ -49,6 +60,7 @@ async def begin() -> Response:
 
 @blueprint.get("/api/export/<export_id>")
 @access("exports:read", token="export")  # noqa: S106 - the kind of token, not a secret
+@describes(answer=ExportView)
 async def show(export_id: str) -> Response:
     """An export: its progress, and its URL once it is ready."""
     return web.answer(await lead_store().export_view(principal().tenant, export_id))

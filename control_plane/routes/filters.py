@@ -11,9 +11,10 @@ from control_plane import web
 from control_plane.admission import BUILT
 from control_plane.auth import access, principal
 from control_plane.errors import BadRequest, Unavailable
+from control_plane.openapi import describes
 from control_plane.services import services
 from control_plane.store.client import LeadStore
-from control_plane.store.models import FacetQuery, LeadQuery, problem_of
+from control_plane.store.models import FacetQuery, Facets, LeadDetail, LeadPage, LeadQuery, Where, problem_of
 from leads.score import LEAD_OBJECTIVES
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -31,11 +32,19 @@ BUSINESS_TYPES = (
 )  # fmt: skip
 """Words that narrow a search; any other word is taken too."""
 
+WHERE_QUERY = {
+    name: field.description or ""
+    for name, field in Where.model_fields.items()
+    if name not in {"near", "all_of", "any_of", "none_of"}
+} | {"near": "latitude,longitude,kilometres"}
+"""Members of a ``where`` that a query string can carry; the same name again means any of the values."""
+
 _QUERY_MEMBERS = ("sort", "limit", "cursor")
 
 
 @blueprint.post("/api/filters/leads")
 @access("leads:read", "filter")
+@describes(body=LeadQuery, answer=LeadPage)
 async def find_leads() -> Response:
     """A page of the tenant's leads that match."""
     return await _page(checked(LeadQuery, await web.read_json(optional=True)))
@@ -43,6 +52,10 @@ async def find_leads() -> Response:
 
 @blueprint.get("/api/filters/leads")
 @access("leads:read", "filter")
+@describes(
+    answer=LeadPage,
+    query=WHERE_QUERY | {"sort": "a field, - in front for descending", "limit": "1 to 500", "cursor": "next_cursor"},
+)
 async def list_leads() -> Response:
     """The same with a flat query: ``?city=Berlin&city=Potsdam&has_phone=true&sort=-rating``."""
     return await _page(checked(LeadQuery, query_members(_QUERY_MEMBERS)))
@@ -50,6 +63,7 @@ async def list_leads() -> Response:
 
 @blueprint.post("/api/filters/facets")
 @access("leads:read", "filter")
+@describes(body=FacetQuery, answer=Facets)
 async def count_facets() -> Response:
     """How many of the leads that match have each value."""
     query = checked(FacetQuery, await web.read_json(optional=True))
@@ -59,6 +73,7 @@ async def count_facets() -> Response:
 
 @blueprint.get("/api/leads/<lead_id>")
 @access("leads:read")
+@describes(answer=LeadDetail)
 async def one_lead(lead_id: str) -> Response:
     """One lead with its provenance, the observations it was merged from, and its former ids."""
     return web.answer(await lead_store().lead(principal().tenant, lead_id))

@@ -29,7 +29,7 @@ CALL_TIMEOUT_S = 30.0
 EXPORT_WAIT_S = 20.0
 """How long a plain download link is held for its file; then the client is told to come again."""
 
-START_WAIT_S = 10.0  # importing Polars takes a second; on a machine that is busy, several
+START_WAIT_S = 25.0  # importing Polars takes a second, and ten times that on a machine that is overloaded
 STOP_WAIT_S = 10.0
 RESTART_PAUSE_S = 0.5
 """A worker that dies at once is not started more often than twice a second."""
@@ -173,8 +173,10 @@ class LeadStore:
             await asyncio.shield(self._reap())
 
     async def _reap(self) -> None:
-        """The worker ends by itself when the socket closes; one that does not is ended."""
+        """The worker ends by itself when the socket closes; told as well, it also ends while it still imports."""
         assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
         try:
             async with asyncio.timeout(STOP_WAIT_S):
                 await self._process.wait()

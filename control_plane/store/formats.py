@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import get_args
 
 import polars as pl
-import xlsxwriter  # type: ignore[import-untyped]
 
 from control_plane.store.models import ExportColumn, ExportFormat, ExportRequest
 
@@ -100,6 +99,8 @@ def _json(rows: pl.DataFrame, *, opening: bytes, between: bytes, closing: bytes)
 
 
 def _excel(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+    import xlsxwriter  # type: ignore[import-untyped]
+
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "leads.xlsx"
         # written row by row; what looks like a formula, a link or a number stays the text it is

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
 from control_plane.store.options import StoreOptions
@@ -32,14 +30,11 @@ class Objects:
         self._options = options
         self._stack = AsyncExitStack()
         self._client: Any = None
-        self._signer: Any = None
+        self._connecting = asyncio.Lock()
         self._bucket_known = False
         self.operations: Counter[str] = Counter()
 
     async def __aenter__(self) -> Objects:
-        self._client = await self._connect(self._options.s3_endpoint)
-        public = self._options.s3_public_endpoint
-        self._signer = await self._connect(public) if public else self._client
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -75,7 +70,8 @@ class Objects:
 
     async def presigned(self, key: str, *, seconds: int) -> str:
         """A URL that fetches the object, as the attachment it was stored as, until ``seconds`` from now."""
-        url: str = await self._signer.generate_presigned_url(
+        client = await self._connected()
+        url: str = await client.generate_presigned_url(
             "get_object", Params={"Bucket": self._options.s3_bucket, "Key": key}, ExpiresIn=seconds
         )
         return url
@@ -124,7 +120,7 @@ class Objects:
         self._bucket_known = True
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
-        method: Callable[..., Any] = getattr(self._client, operation)
+        method: Callable[..., Any] = getattr(await self._connected(), operation)
         try:
             answer = await method(Bucket=self._options.s3_bucket, **arguments)
         except BaseException:
@@ -133,19 +129,29 @@ class Objects:
         self.operations[f"{operation}:ok"] += 1
         return answer
 
-    async def _connect(self, endpoint: str | None) -> Any:
-        config = AioConfig(
-            signature_version="s3v4",
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            # a bucket as a host name needs DNS that a local S3 does not have
-            s3={"addressing_style": "path" if endpoint else "auto"},
-        )
-        client = get_session().create_client(
-            "s3", region_name=self._options.s3_region, endpoint_url=endpoint, config=config
-        )
-        return await self._stack.enter_async_context(client)
+    async def _connected(self) -> Any:
+        """The client, made when it is first needed: botocore takes a second of CPU and 20 MB that filters do not."""
+        async with self._connecting:
+            if self._client is None:
+                self._client = await self._stack.enter_async_context(_client(self._options))
+            return self._client
+
+
+def _client(options: StoreOptions) -> Any:
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    config = AioConfig(
+        signature_version="s3v4",
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        # a bucket as a host name needs DNS that a local S3 does not have
+        s3={"addressing_style": "path" if options.s3_endpoint else "auto"},
+    )
+    return get_session().create_client(
+        "s3", region_name=options.s3_region, endpoint_url=options.s3_endpoint, config=config
+    )
 
 
 async def _parts(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

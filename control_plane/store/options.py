@@ -17,7 +17,6 @@ class StoreOptions:
     fleet: str
     leads_uri: str
     s3_endpoint: str | None
-    s3_public_endpoint: str | None
     s3_bucket: str
     s3_region: str
     scratch: str
@@ -33,7 +32,6 @@ class StoreOptions:
             fleet=settings.fleet,
             leads_uri=settings.leads_location,
             s3_endpoint=settings.s3_endpoint,
-            s3_public_endpoint=getattr(settings, "s3_public_endpoint", None),
             s3_bucket=settings.s3_bucket,
             s3_region=settings.s3_region,
             scratch=str(Path(settings.state) / "scratch"),

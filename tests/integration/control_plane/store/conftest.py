@@ -36,7 +36,6 @@ def options(
         fleet="test",
         leads_uri=f"file://{tmp_path}/leads",
         s3_endpoint=moto_server.endpoint,
-        s3_public_endpoint=None,
         s3_bucket=f"bucket-{secrets.token_hex(4)}",
         s3_region="us-east-1",
         scratch=str(tmp_path / "scratch"),

@@ -1,0 +1,72 @@
+"""Filters and exports over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from control_plane.settings import Settings
+from control_plane.store.client import LeadStore
+from control_plane.store.options import StoreOptions
+from fleet.keys import Keys
+from tests.integration.control_plane.api.conftest import KEY, Client, serving
+from tests.integration.control_plane.store.sample import found, lead
+
+
+@pytest.fixture
+async def api(store: LeadStore, options: StoreOptions) -> AsyncIterator[Client]:
+    """A client of a replica that has the test's store."""
+    settings = Settings(redis_url=options.redis_url, fleet="test", bootstrap_key=KEY, secret="s" * 32)
+    async with serving(settings) as served:
+        served.services.store = store
+        yield served.client()
+
+
+async def test_leads_are_filtered_faceted_and_shown(api: Client, valkey: Redis, keys: Keys) -> None:
+    await found(valkey, keys, *(lead(number) for number in range(6)), tenant="default")
+    status, page, _ = await api.post("/api/filters/leads", {"where": {"city": "Berlin"}, "sort": "-rating"})
+    assert (status, page["total"]) == (200, 2)
+    assert [item["lead_id"] for item in page["items"]] == ["lead_000003", "lead_000000"]
+    _, same, _ = await api.get("/api/filters/leads?city=Berlin&has_phone=true&near=52.5,13.4,20&limit=1&sort=-rating")
+    assert (same["total"], same["items"][0]["lead_id"]) == (2, "lead_000003")
+    _, facets, _ = await api.post("/api/filters/facets", {"fields": ["country"]})
+    assert facets["facets"]["country"] == [{"value": "DE", "count": 4}, {"value": "FR", "count": 2}]
+    status, one, _ = await api.get("/api/leads/lead_000003")
+    assert (status, one["lead"]["display_name"], len(one["observations"])) == (200, "Café Nummer 3", 1)
+    assert (await api.get("/api/leads/lead_nobody"))[0] == 404
+
+
+async def test_bad_questions_are_answered_clearly(api: Client) -> None:
+    status, problem, _ = await api.post("/api/filters/leads", {"where": {"cty": "Berlin"}})
+    assert status == 422
+    assert "postal_code" in problem["detail"]
+    assert (await api.get("/api/filters/leads?cty=Berlin"))[0] == 422
+    assert (await api.get("/api/filters/leads?near=here"))[0] == 400
+    assert (await api.get("/api/export/csv?date_from=yesterday"))[0] == 400
+    assert (await api.get("/api/export/csv?columns=name,nonsense"))[0] == 422
+    assert (await api.get("/api/export/exp_unknown"))[0] == 404
+    status, problem, _ = await api.get("/api/export/csv")
+    assert (status, problem["status"]) == (404, 404)
+
+
+async def test_lists_name_what_can_be_asked_for(api: Client) -> None:
+    assert (await api.get("/api/filters/platforms"))[1] == ["website", "directory"]
+    assert (await api.get("/api/filters/job-levels"))[1] == []
+    assert "dentist" in (await api.get("/api/filters/business-types"))[1]
+    _, objectives, _ = await api.get("/api/filters/lead-objectives")
+    assert all(set(objective) == {"value", "label"} for objective in objectives)
+
+
+async def test_an_export_is_a_redirect_or_a_record(api: Client, valkey: Redis, keys: Keys) -> None:
+    await found(valkey, keys, lead(1), lead(2), tenant="default")
+    status, _, headers = await api.get("/api/export/csv?city=Lyon&columns=name,city")
+    assert status == 302
+    async with api.session.get(headers["Location"]) as file:
+        assert await file.read() == "name,city\r\nCafé Nummer 2,Lyon\r\n".encode()
+    status, record, _ = await api.get("/api/export/json", headers={"Accept": "application/json"})
+    assert (status, record["status"], record["rows"]) == (200, "ready", 2)
+    status, begun, headers = await api.post("/api/export", {"format": "jsonl"})
+    assert status in {200, 202}
+    assert (await api.get(headers["Content-Location"]))[1]["export_id"] == begun["export_id"]
