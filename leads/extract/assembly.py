@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from leads.addresses import AddressMatch, find_addresses
 from leads.extract.businesses import country_of, find_businesses, make_geo
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
-from leads.extract.document import Document
+from leads.extract.document import Document, host_of
 from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
 from leads.extract.items import find_items
 from leads.extract.names import find_name, tidy_name
-from leads.extract.profiles import find_socials
+from leads.extract.profiles import find_socials, network_of
 from leads.model import Geo, Lead
 
 MAX_LEADS = 500  # of one page
@@ -30,6 +30,13 @@ _MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
 _HOURS = re.compile(
     r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
     r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
+    re.IGNORECASE,
+)
+_WEBSITE = re.compile(
+    r"(?:(?:visit|view|go to|open)\s(?:the\s|our\s|their\s)?)?(?:official\s)?(?:web ?site|home ?page|web|"
+    r"webseite|internet|internetseite|"
+    r"site (?:web|internet)|sitio web|página web|sito(?: web| internet)?|webbplats|hemsida|hjemmeside|"
+    r"strona(?: www)?|www|url)",
     re.IGNORECASE,
 )
 _MAP_POINT = (
@@ -170,6 +177,7 @@ def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
 def _add_page_facts(document: Document, main: Draft) -> None:
     """What a page says about itself counts for its one business."""
     parts = urlsplit(document.url)
+    main.set("website", _linked_website(document), "link", 0.75)
     if parts.scheme in ("http", "https") and parts.netloc:
         main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
     socials = find_socials(link.url for link in document.links)
@@ -184,6 +192,20 @@ def _add_page_facts(document: Document, main: Draft) -> None:
     main.set("geo", _geo(document), "map", 0.6)
     hours = [line.text[:200] for line in document.lines if len(line.text) <= 160 and _HOURS.search(line.text)]
     main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
+
+
+def _linked_website(document: Document) -> str | None:
+    """The site that a listing's page calls the website of its business: a labelled link to another host."""
+    for link in document.links:
+        host = host_of(link.url)
+        if not host or host == document.host or network_of(link.url):
+            continue
+        above = document.lines[link.line - 1].text if 0 < link.line <= len(document.lines) else ""
+        line = document.lines[link.line].text if link.line < len(document.lines) else ""
+        before = line.partition(link.text)[0] if link.text else line
+        if any(_WEBSITE.fullmatch(label.strip(" :·|-")) for label in (link.text, before, above if not before else "")):
+            return link.url
+    return None
 
 
 def _logo(document: Document) -> str | None:

@@ -137,6 +137,25 @@ def test_a_page_of_nothing_is_no_lead(html: str) -> None:
     assert extract(html, URL) == []
 
 
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<dl><dt>Website</dt><dd><a href='https://roma.example.org/'>roma.example.org</a></dd></dl>",
+        "<p>Webseite: <a href='https://roma.example.org/'>hier</a></p>",
+        "<p><a href='https://roma.example.org/'>Visit website</a></p>",
+    ],
+)
+def test_a_listing_links_to_the_website_of_its_business(markup: str) -> None:
+    (lead,) = extract(page(f"<h1>Roma</h1><p>info@roma.example.org</p>{markup}"), "https://listings.example.com/roma")
+    assert lead.website == "https://roma.example.org/"
+
+
+def test_a_page_that_names_no_other_website_is_its_own() -> None:
+    body = "<p>info@ap.com</p><p>Website by <a href='https://pixel.example.org'>Pixel</a></p>"
+    (lead,) = extract(page(body), "https://ap.com/contact")
+    assert lead.website == "https://ap.com/"
+
+
 @pytest.mark.parametrize("url", ["", "http://[", "file:///x", "https://1.2.3.4/", "no address"])
 def test_any_address_of_the_page_is_survived(url: str) -> None:
     (lead,) = extract(page("<a href='http://[x'>y</a><a href='//[::1'>z</a><p>info@oak-dental.co.uk</p>"), url)
