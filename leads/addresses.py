@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leads.model import Address
+from leads.postal_formats import ANCHORS, Anchor
 from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES, region_of_name
 
 MAX_PART = 200
@@ -26,106 +27,6 @@ class AddressMatch:
     address: Address
     confidence: float
 
-
-@dataclass(frozen=True, slots=True)
-class _Anchor:
-    """How one family of countries writes postal code and town.
-
-    ``regions`` are the countries that write so; an ``explicit`` anchor tells its country by itself, the
-    others need evidence for one of them or a street beside it. The town is a group of the pattern, or, where
-    there is none, stands before the match.
-    """
-
-    pattern: re.Pattern[str]
-    regions: tuple[str, ...]
-    explicit: bool
-
-
-def _states(names: dict[str, str], *, codes: bool = True) -> str:
-    words = [*(names if codes else ()), *names.values()]
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-
-
-_TOWN = r"(?P<city>[^\W\d_][^\d\n,;|•·:@()]{1,48}(?:\d(?!\d)[^\d\n,;|•·:@()]{0,20})?)"
-
-_ANCHORS: tuple[_Anchor, ...] = (
-    _Anchor(
-        re.compile(
-            rf"(?<![A-Za-z])(?P<state>{'|'.join(US_STATES)}|(?i:{_states(US_STATES, codes=False)})|D\.C\.|"
-            rf"[A-Z][a-z]\.?)?[.,]?\s{{0,3}}[-–]?\s{{0,2}}"
-            r"(?<![\d-])(?P<code>\d{5}(?:\s?[-–]\s?\d{4})?)(?![\d-]|[.,]\d)"
-        ),
-        ("US",),
-        True,
-    ),
-    _Anchor(
-        re.compile(
-            rf"(?:(?<![A-Za-z])(?P<state>{_states(CANADIAN_PROVINCES)})[.,]?\s{{0,3}})?"
-            r"\b(?P<code>[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z][ -]?\d[ABCEGHJ-NPRSTV-Z]\d)\b",
-            re.IGNORECASE,
-        ),
-        ("CA",),
-        True,
-    ),
-    _Anchor(
-        re.compile(
-            r"\b(?P<code>(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d{1,2}|\d[A-HJKPS-UW]|"
-            r"[A-HK-Y]\d[ABEHMNPRV-Y]) {0,2}\d[ABD-HJLNP-UW-Z]{2}))\b"
-        ),
-        ("GB",),
-        True,
-    ),
-    _Anchor(
-        re.compile(
-            rf"(?<![A-Za-z])(?P<state>{_states(AUSTRALIAN_STATES)})[.,]?\s{{0,3}}(?:Australia,?\s)?(?P<code>\d{{4}})(?!\d)"
-        ),
-        ("AU",),
-        True,
-    ),
-    _Anchor(
-        re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"),
-        ("NL",),
-        False,
-    ),
-    _Anchor(
-        re.compile(
-            rf"(?<![\w-])(?P<prefix>D|F|I|E|A|B|CH|DK|S|SE|FI|N|L|PL|CZ|DE|FR|IT|ES|AT|BE)[- "
-            rf"–]\s?(?P<code>\d{{3}} ?\d{{1,2}})(?!\d),?\s{{1,3}}{_TOWN}"
-        ),
-        ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"),
-        True,
-    ),
-    _Anchor(re.compile(r"(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), False),
-    _Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), False),
-    _Anchor(re.compile(r"(?<![\w-])〒?(?P<code>\d{3}-\d{4})(?![\d-])"), ("JP",), False),
-    _Anchor(
-        re.compile(
-            r"(?:[-–,.]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"
-        ),
-        ("IN", "CN", "SG", "RU"),
-        False,
-    ),
-    _Anchor(
-        re.compile(rf"(?<![\w-])(?P<code>\d{{3}} \d{{2}})(?!\d),?\s{{1,3}}{_TOWN}"), ("SE", "CZ", "SK", "GR"), False
-    ),
-    _Anchor(
-        re.compile(rf"(?<![\w,.-])(?P<code>\d{{5}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
-        ("DE", "FR", "IT", "ES", "FI", "MX", "TR", "HR", "RS", "EE", "LT", "UA", "MY", "KR", "TH"),
-        False,
-    ),
-    _Anchor(
-        re.compile(rf"(?<![\w,.-])(?P<code>[1-9]\d{{3}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
-        ("AT", "BE", "CH", "DK", "NO", "HU", "LU", "SI", "BG", "LV", "CY"),
-        False,
-    ),
-    _Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"), ("NZ", "ZA", "AU", "PH"), False),
-    _Anchor(
-        re.compile(r"[\s,-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|,|[A-Z]))"),
-        ("MX", "PK", "MY", "TH", "SA", "ID", "KR", "TR", "CN", "TW"),
-        False,
-    ),
-)
 
 _PREFIX_REGION = {"D": "DE", "F": "FR", "I": "IT", "E": "ES", "A": "AT", "B": "BE", "S": "SE", "N": "NO", "L": "LU"}
 _STATE_CODES = {
@@ -251,7 +152,7 @@ def _first_in_line(
     texts: Sequence[str], index: int, left: int, floor: int, ranked: Sequence[str]
 ) -> tuple[AddressMatch, int] | None:
     """The first address whose postal code stands in line ``index`` past offset ``left``, and where it ends."""
-    for anchor in _ANCHORS:
+    for anchor in ANCHORS:
         if not anchor.explicit and ranked and not set(ranked[:3]) & set(anchor.regions):
             continue
         for found in anchor.pattern.finditer(texts[index], left):
@@ -297,7 +198,7 @@ def _read(
     left: int,
     index: int,
     found: re.Match[str],
-    anchor: _Anchor,
+    anchor: Anchor,
     above: list[tuple[int, str]],
     ranked: Sequence[str],
 ) -> AddressMatch | None:
@@ -322,7 +223,7 @@ def _read(
     return AddressMatch(first if first is not None else index, index, address, confidence)
 
 
-def _country(anchor: _Anchor, groups: dict[str, str | None], ranked: Sequence[str]) -> str | None:
+def _country(anchor: Anchor, groups: dict[str, str | None], ranked: Sequence[str]) -> str | None:
     prefix = groups.get("prefix")
     if prefix:
         return _PREFIX_REGION.get(prefix, prefix)
@@ -417,7 +318,7 @@ def _opens_street(part: str) -> bool:
 
 
 def _is_credible(
-    anchor: _Anchor,
+    anchor: Anchor,
     country: str | None,
     state: str | None,
     city: str | None,

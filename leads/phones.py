@@ -49,7 +49,6 @@ _VANITY = re.compile(
     r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
 )
 _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
-_LOCAL_PUNCTUATION = re.compile(r"[\s().\-/–]")
 
 
 @dataclass(frozen=True, slots=True)

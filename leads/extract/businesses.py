@@ -38,7 +38,6 @@ _PLAIN_TYPES = frozenset(
     "Organization LocalBusiness Corporation Thing Place Store ProfessionalService FoodEstablishment"
     " OnlineBusiness".split()
 )
-_BRANCHES = ("department", "subOrganization", "branchOf", "location", "containsPlace", "branch", "itemListElement")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "PublicHolidays")
 
 
