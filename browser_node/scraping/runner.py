@@ -96,6 +96,7 @@ class _UnitRun:
         self._changed = asyncio.Condition()
         self._on_stage: Tab | None = None
         self._tabs: list[Tab] = []
+        self._warm = next((page for page in context.pages if page.url == "about:blank"), None)
         self._busy: set[Tab] = set()
 
     async def result(self) -> UnitResult:
@@ -201,8 +202,9 @@ class _UnitRun:
         return tab
 
     async def _open(self, name: str) -> Tab:
-        # the node keeps one blank tab warm: the first page needs no new one
-        warm = None if self._tabs else next((p for p in self._context.pages if p.url == "about:blank"), None)
+        # The node keeps one blank tab warm: the first page needs no new one. A resumed unit opens all its tabs at
+        # once, so the warm one is taken before anything is awaited.
+        warm, self._warm = self._warm, None
         tab = await Tab.open(self._context, name, warm)
         self._tabs.append(tab)
         return tab
