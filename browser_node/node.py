@@ -103,12 +103,15 @@ class Node:
             allowance = Allowance.parse(self._settings.egress_allow)
             proxy = EgressProxy(allowance, _limits(self._settings))
             address = await proxy.start()
+            pool = self._pool(state, address)
             try:
+                pool.start()  # Chromes warm up while the extraction worker does
                 async with self._open_services(
                     f"http://{address}", is_ours=allowance.names, refusal=proxy.refusal
                 ) as services:
-                    await self._serve(membership, services, self._pool(state, address))
+                    await self._serve(membership, services, pool)
             finally:
+                await pool.stop()
                 await proxy.stop()
 
     def _pool(self, state: Path, proxy: str) -> Pool:
@@ -126,29 +129,25 @@ class Node:
     async def _serve(self, membership: Membership, services: Services, pool: Pool) -> None:
         """Sessions, one after the other, over Chromes that stay warm between them."""
         captures = [SlotCapture() for _ in pool.slots]
-        await pool.start()
-        try:
-            browser = await asyncio.to_thread(chrome_version, self._chrome)
-            while await self._unless_leaving(self._warm(pool)):
-                boot = ids.new_boot_id()
-                if not await self._unless_leaving(membership.enter(boot)):
-                    return
-                warm = [slot for slot in pool.slots if slot.port]
-                place = Place(
-                    membership.url, self._keys, self._settings.node_id, pool.slots, captures, services,
-                    self._run_unit, self._clock,
-                )  # fmt: skip
-                self._session = session = Session(place, boot, self._settings.drain_limit)
-                try:
-                    reason = await session.run(self._register(boot, browser, warm))
-                finally:
-                    self._session = None
-                log.info("session_over", reason=reason)
-                if session.drained:
-                    return
-                await asyncio.sleep(AGAIN_AFTER.total_seconds())
-        finally:
-            await pool.stop()
+        browser = await asyncio.to_thread(chrome_version, self._chrome)
+        while await self._unless_leaving(self._warm(pool)):
+            boot = ids.new_boot_id()
+            if not await self._unless_leaving(membership.enter(boot)):
+                return
+            warm = [slot for slot in pool.slots if slot.port]
+            place = Place(
+                membership.url, self._keys, self._settings.node_id, pool.slots, captures, services,
+                self._run_unit, self._clock,
+            )  # fmt: skip
+            self._session = session = Session(place, boot, self._settings.drain_limit)
+            try:
+                reason = await session.run(self._register(boot, browser, warm))
+            finally:
+                self._session = None
+            log.info("session_over", reason=reason)
+            if session.drained:
+                return
+            await asyncio.sleep(AGAIN_AFTER.total_seconds())
 
     def _register(self, boot: str, browser: str, warm: list[Slot]) -> Register:
         return Register(

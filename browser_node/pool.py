@@ -276,7 +276,7 @@ class Pool:
     def driver_pid(self) -> int | None:
         return self._driver.pid
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to keep the slots warm; `Slot.warm` says when one is."""
         self._tasks = [asyncio.create_task(slot.keep(), name=f"slot-{slot.index}") for slot in self.slots]
         self._tasks.append(asyncio.create_task(self._driver.watch(), name="driver-watch"))

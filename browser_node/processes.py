@@ -2,7 +2,8 @@
 
 Every Chrome is started in a session of its own and carries the state directory in its environment. A process
 belongs to this agent when it, or the leader of its session, carries that mark and the user is ours. Renderers
-overwrite their environment and the crash handler leaves the session, so both signs are needed.
+overwrite their environment, but name their profile on the command line; the crash handler leaves the session, but
+keeps the environment; so all signs are needed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def kill_leftovers(state: Path) -> list[int]:
 
     The caller holds the lock of ``state``, so whatever carries its mark has no agent any more.
     """
-    leaders = {process.pid for process in _mine() if _mark(process) == str(state)}
+    leaders = {process.pid for process in _mine() if _mark(process) == str(state) or _profile_in(process, state)}
     doomed = [process for process in _mine() if process.pid in leaders or _session(process.pid) in leaders]
     for process in doomed:
         with contextlib.suppress(psutil.Error):
@@ -91,6 +92,13 @@ def _mark(process: psutil.Process) -> str:
         return str(process.environ().get(MARK, ""))
     except (psutil.Error, OSError):
         return ""
+
+
+def _profile_in(process: psutil.Process, state: Path) -> bool:
+    try:
+        return f"--user-data-dir={state}/slots/" in " ".join(process.cmdline())
+    except (psutil.Error, OSError):
+        return False
 
 
 def _alive(process: psutil.Process) -> bool:
