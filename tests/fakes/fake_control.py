@@ -45,13 +45,13 @@ class FakeControl:
         """Everything of one kind that nodes have said."""
         return [message for message in self.said if isinstance(message, kind) and which(message)]
 
-    async def hear(self, kind: type[M], which: Callable[[M], bool] = lambda _: True, timeout: float = 15) -> M:
+    async def hear(self, kind: type[M], which: Callable[[M], bool] = lambda _: True, timeout: float = 30) -> M:
         """The first message of a kind for which ``which`` holds, waiting for it."""
         found = await wait_until(lambda: self.of(kind, which), timeout, f"a {kind.__name__}")
         return found[0]
 
     async def registered(self, boot_is_not: str = "") -> Register:
-        register = await self.hear(Register, lambda m: m.boot != boot_is_not, 30)
+        register = await self.hear(Register, lambda m: m.boot != boot_is_not, 90)
         await self.hear(Heartbeat, lambda m: m.boot == register.boot)
         return register
 
