@@ -22,6 +22,7 @@ class StoreOptions:
     scratch: str
     export_expiry_s: float
     replica: str
+    log_level: str = "info"
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
 
@@ -37,6 +38,7 @@ class StoreOptions:
             scratch=str(Path(settings.state) / "scratch"),
             export_expiry_s=settings.export_expiry.total_seconds(),
             replica=settings.replica,
+            log_level=settings.log_level,
         )
 
     @classmethod

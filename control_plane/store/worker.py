@@ -34,6 +34,7 @@ from control_plane.store.table import ObservationLog
 from control_plane.store.view import STANDING
 from control_plane.store.views import Views
 from control_plane.store.wire import Answer, Frame
+from control_plane.telemetry import configure_logging
 from fleet.connect import command_client
 from fleet.keys import Keys
 
@@ -187,7 +188,9 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 async def _main(descriptor: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor))
     hello = await wire.read(reader)
-    worker = Worker(StoreOptions.from_json(hello.header["options"]))
+    options = StoreOptions.from_json(hello.header["options"])
+    configure_logging(options.log_level, replica=options.replica)
+    worker = Worker(options)
     serving = asyncio.create_task(worker.serve(reader, writer), name="serve")
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, serving.cancel)
