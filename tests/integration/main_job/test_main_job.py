@@ -124,6 +124,6 @@ def _chrome_of(node: str) -> psutil.Process:
     """A browser process (not one of its children) of a node of this stack."""
     for process in psutil.Process().children(recursive=True):
         command = " ".join(process.cmdline())
-        if "--remote-debugging-port" in command and "--type=" not in command and f"/{node}/" in command:
+        if "--remote-debugging-port" in command and "--type=" not in command and f"/node-{node}/" in command:
             return process
     raise AssertionError(f"node {node} has no Chrome")
