@@ -112,10 +112,9 @@ class SlotCapture:
             try:
                 await self._relay(stage, wish, pictures, sink)
             finally:
-                await _timed(session.send("Page.stopScreencast"))
+                await _if_it_can(session.send("Page.stopScreencast"))
         finally:
-            with contextlib.suppress(Error, TimeoutError):
-                await _timed(session.detach())
+            await _if_it_can(session.detach())
 
     async def _relay(self, stage: _Stage, wish: _Wish, pictures: _Pictures, sink: _FrameSink) -> None:
         """Until the stage or the wish changes, or the last watcher has left."""
@@ -223,6 +222,12 @@ async def _screenshot(session: CDPSession, quality: int) -> _Picture:
         base64.b64decode(shot["data"]), time.time_ns() // 1000, round(view["clientWidth"]),
         round(view["clientHeight"]), float(view["pageX"]), float(view["pageY"]),
     )  # fmt: skip
+
+
+async def _if_it_can(call: Any) -> None:
+    """For the way out: an error of a tab that is gone must not replace a cancellation that is on its way."""
+    with contextlib.suppress(Error, TimeoutError):
+        await _timed(call)
 
 
 async def _timed(call: Any) -> Any:

@@ -52,6 +52,8 @@ GOODBYE_WITHIN = timedelta(seconds=3)
 STOPPED_WITHIN = timedelta(seconds=5)
 """FENCE kills after 1 s; closing what is left takes less than this."""
 
+CANCEL_AGAIN = timedelta(seconds=1)
+
 log = structlog.get_logger(__name__)
 
 
@@ -119,9 +121,7 @@ class Session:
         finally:
             await self._end_units()
             await asyncio.to_thread(heartbeat.stop)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await _end(set(self._tasks))
             for client in (self._client, block, frames):
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
@@ -268,3 +268,11 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task_failed", task=task.get_name(), error=repr(error), exc_info=error)
             self._fenced(f"a fault of this node's own: {error!r}")
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel until all are done: the store's client sometimes turns a cancellation into an error of its own."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN.total_seconds())

@@ -27,6 +27,7 @@ class FakeControl:
         self.fence = 1000
         self._task: asyncio.Task[None] | None = None
         self._cursors: dict[str, str] = {}
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> FakeControl:
         await self._set_user("join", "nopass", *join_acl(self.keys))
@@ -35,8 +36,8 @@ class FakeControl:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._leaving.set()  # a cancellation in the middle of a command is not always passed on by the client
+        await self._task
         users = [user for user in await self.client.execute_command("ACL", "USERS") if user != b"default"]
         if users:
             await self.client.execute_command("ACL", "DELUSER", *users)
@@ -80,7 +81,7 @@ class FakeControl:
 
     async def _serve(self) -> None:
         """Poll, so that a test may stop, empty or pause the store at any moment."""
-        while True:
+        while not self._leaving.is_set():
             try:
                 for _, fields in await self.client.xrange(self.keys.join(), f"({self._cursor('join')}", "+"):
                     await self._let_in(Join.from_fields(fields))

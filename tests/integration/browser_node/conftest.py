@@ -109,7 +109,7 @@ async def start_node(
     started: list[tuple[Node, asyncio.Task[None]]] = []
 
     async def start(run_unit: RunUnit, **settings: Any) -> tuple[Node, asyncio.Task[None]]:
-        given = {"slots": 1, "node_id": NODE, "drain_s": 5, "state": tmp_path / "state", **settings}
+        given = {"slots": 1, "node_id": NODE, "drain_s": 0.2, "state": tmp_path / "state", **settings}
         url = valkey_server.url.replace("redis://", "redis://join:x@")
         node = Node(Settings(join_url=url, **given), chrome, run_unit, no_services)
         task = asyncio.create_task(node.run())

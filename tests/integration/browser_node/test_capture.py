@@ -1,0 +1,124 @@
+"""Frames come while somebody watches, at the pace that was asked, from the tab on the stage; and not otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from typing import Any
+
+from playwright.async_api import BrowserContext
+
+from browser_node.scraping.types import UnitResult
+from fleet.messages import Frame, Run, Watch
+from fleet.model import Outcome
+from tests.fakes.fake_control import FakeControl
+from tests.integration.browser_node.conftest import NODE, Site, StartNode
+from tests.integration.browser_node.test_node import linger, running
+from tests.support import wait_until
+
+
+async def newest(control: FakeControl, unit: str, after: int = 0) -> Frame:
+    async def look() -> Frame | None:
+        frame = await control.frame(NODE)
+        return frame if frame is not None and frame.unit == unit and frame.seq > after else None
+
+    frame = await wait_until(look, 10, "a frame")
+    assert frame is not None
+    return frame
+
+
+async def test_nothing_is_captured_until_somebody_watches_nor_after(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    await start_node(linger, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/moving")
+    await running(control, order)
+    assert await control.frame(NODE) is None
+    await control.tell(NODE, Watch(order.boot, 0, 60, quality=50, fps=20))
+    first = await newest(control, order.unit)
+    assert first.jpeg.startswith(b"\xff\xd8")
+    assert (first.tab, first.viewport_width, first.viewport_height) == ("t0", 1280, 720)
+    assert abs(first.captured_us / 1e6 - time.time()) < 5
+    later = await newest(control, order.unit, after=first.seq + 3)
+    assert later.jpeg != first.jpeg
+    assert await control.client.xlen(control.keys.frames(NODE, "0")) == 1
+    assert 0 < await control.client.ttl(control.keys.frames(NODE, "0")) <= 60
+    await control.tell(NODE, Watch(order.boot, 0, 0))
+    seqs: list[int] = []
+
+    async def still() -> bool:
+        """The same sequence in ten looks, which at 20 frames a second are ten chances to move."""
+        frame = await control.frame(NODE)
+        assert frame is not None
+        seqs.append(frame.seq)
+        await asyncio.sleep(0.05)
+        return len(seqs) >= 10 and len(set(seqs[-10:])) == 1
+
+    await wait_until(still, 10, "the frames to end")
+
+
+async def test_a_watch_ends_by_itself(start_node: StartNode, control: FakeControl, site: Site) -> None:
+    node, _ = await start_node(linger, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/moving")
+    await running(control, order)
+    await control.tell(NODE, Watch(order.boot, 0, 1, fps=20))
+    await newest(control, order.unit)
+    captures = node._session._place.captures  # type: ignore[union-attr]
+    await wait_until(lambda: not captures[0].watched, 5, "the watch to expire")
+    seq = captures[0].seq
+    await control.tell(NODE, Watch(order.boot, 0, 30, fps=20))
+    assert (await newest(control, order.unit, after=seq)).seq > seq
+
+
+async def test_a_still_page_has_its_first_picture_at_once_and_a_new_stage_its_own(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    turn = asyncio.Event()
+
+    async def two_tabs(order: Run, context: BrowserContext, out: Any, stage: Any, *_: Any) -> UnitResult:
+        still, other = context.pages[0], await context.new_page()
+        await still.goto("http://www.site.test/still")
+        await still.evaluate("scrollTo(0, 300)")
+        await other.goto("http://www.site.test/moving")
+        stage.show(still, "t0")
+        out.put(current="ready")
+        await turn.wait()
+        stage.show(other, "t1")
+        await asyncio.Event().wait()
+        return UnitResult(Outcome.COMPLETED)
+
+    await start_node(two_tabs, egress_allow=site.allowance, drain_s=0)
+    order = await control.run(NODE, "x")
+    await running(control, order)
+    await control.tell(NODE, Watch(order.boot, 0, 60))
+    asked = time.monotonic()
+    frame = await newest(control, order.unit)
+    assert time.monotonic() - asked < 2
+    assert (frame.tab, frame.scroll_y) == ("t0", 300)
+    turn.set()
+    await wait_until(lambda: _tab(control), 5, "a frame of the other tab")
+
+
+async def test_the_pace_is_that_of_the_watcher(start_node: StartNode, control: FakeControl, site: Site) -> None:
+    await start_node(linger, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/moving")
+    await running(control, order)
+    await control.tell(NODE, Watch(order.boot, 0, 60, fps=4))
+    times: dict[int, int] = {}
+
+    async def enough() -> bool:
+        frame = await newest(control, order.unit)
+        times[frame.seq] = frame.captured_us
+        return len(times) >= 6
+
+    await wait_until(enough, 15, "six frames")
+    stamps = [times[seq] for seq in sorted(times)]
+    gaps = [(b - a) / 1e6 for a, b in itertools.pairwise(stamps)]
+    assert statistics.median(gaps) > 0.2  # 4 a second were asked for
+
+
+async def _tab(control: FakeControl) -> bool:
+    frame = await control.frame(NODE)
+    return frame is not None and frame.tab == "t1"
