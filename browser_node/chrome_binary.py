@@ -94,9 +94,7 @@ def chrome_version(chrome: ChromeBinary) -> str:
         raise ChromeUnusable(chrome.path, str(error)) from error
     found = re.search(r"[A-Z][\w ]* \d+(?:\.\d+)+", done.stdout)
     if done.returncode != 0 or found is None:
-        raise ChromeUnusable(
-            chrome.path, (done.stderr or done.stdout).strip()[-300:] or "it prints no version"
-        )
+        raise ChromeUnusable(chrome.path, (done.stderr or done.stdout).strip()[-300:] or "it prints no version")
     return found[0]
 
 
