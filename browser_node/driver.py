@@ -71,10 +71,6 @@ class Driver:
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
     async def _start(self) -> None:
         await self.stop()
         before = {process.pid for process in _drivers()}

@@ -90,10 +90,6 @@ class Slot:
         """The debug port of the warm Chrome, 0 when there is none."""
         return self._chrome.port if self._chrome is not None and self._announced else 0
 
-    @property
-    def pid(self) -> int | None:
-        return None if self._chrome is None else self._chrome.pid
-
     async def warm(self) -> None:
         """Return once a lane can be lent."""
         await self._warm.wait()
@@ -271,10 +267,6 @@ class Pool:
         self._driver = Driver()
         self.slots = [make_slot(index, self._driver) for index in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def driver_pid(self) -> int | None:
-        return self._driver.pid
 
     def start(self) -> None:
         """Begin to keep the slots warm; `Slot.warm` says when one is."""
