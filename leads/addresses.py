@@ -327,10 +327,8 @@ def _is_credible(
     ranked: Sequence[str],
 ) -> bool:
     if anchor.regions == ("US",):
-        return (
-            (state is not None
-            and (city is not None or street is not None))
-            or (street is not None and city is not None and "US" in ranked[:1])
+        return (state is not None and (city is not None or street is not None)) or (
+            street is not None and city is not None and "US" in ranked[:1]
         )
     if anchor.explicit:
         return city is not None or street is not None

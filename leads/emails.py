@@ -24,8 +24,7 @@ _DOMAIN_HEAD = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?:[A-Za-z0-9\u00a1-\uffff.\
 _NOT_LOCAL_EDGE = "!#$%&'*+/=?^`{|}~.-"
 
 _AT_WORDS = (
-    "at|ät|æt|a t|arroba|chiocciola|malpa|małpa|apenstaartje|"
-    "zavinac|zavináč|snabel-?a|arobase|chez|собака|kukac|@"
+    "at|ät|æt|a t|arroba|chiocciola|malpa|małpa|apenstaartje|zavinac|zavináč|snabel-?a|arobase|chez|собака|kukac|@"
 )
 _DOT_WORDS = "dot|dott|d0t|punkt|punto|ponto|punt|point|kropka|tečka|bod|точка|pont|\\."
 # Brackets of any kind around a word for @, "[put the at sign here]", and "-at-".

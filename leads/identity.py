@@ -165,10 +165,8 @@ def _digest(*parts: str) -> str:
     return base64.b32encode(digest).decode().lower()[:ID_LENGTH]
 
 
-
 def _street(address: Address | None) -> str:
     return _fold(address.street) if address and address.street else ""
-
 
 
 def _elsewhere(a: Address | None, b: Address | None) -> bool:
@@ -180,7 +178,6 @@ def _elsewhere(a: Address | None, b: Address | None) -> bool:
         return True
     numbers = [set(re.findall(r"\d+", _street(address))) for address in (a, b)]
     return bool(numbers[0]) and bool(numbers[1]) and not numbers[0] & numbers[1]
-
 
 
 def _surest(field: str, leads: Iterable[Lead]) -> Lead | None:

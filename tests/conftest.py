@@ -33,9 +33,7 @@ def _no_process_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_profile_is_left(
-    _no_process_is_left: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def _no_profile_is_left(_no_process_is_left: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Every Chrome profile made in the tests' temporary folder has been deleted by whoever made it."""
     yield
     left = sorted(path.parent for path in tmp_path_factory.getbasetemp().rglob("Local State"))

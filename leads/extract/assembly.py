@@ -134,7 +134,7 @@ def _name_above(document: Document, branch: Draft) -> str | None:
 
 
 def _names_the_place(heading: str, branch: Draft) -> bool:
-    """"Office Fairfield" above an address in Fairfield says where the branch is, not what it is called."""
+    """ "Office Fairfield" above an address in Fairfield says where the branch is, not what it is called."""
     place = branch.address
     return place is not None and bool(place.city) and fold(place.city or "") in fold(heading)
 
