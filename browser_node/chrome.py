@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -26,6 +27,9 @@ from fleet.errors import FleetError
 
 LAUNCH_TIMEOUT = timedelta(seconds=30)
 """Measured: 0.2 s warm, 1.1 s cold; several at once on a busy machine with a cold disk take many times that."""
+
+LAST_WORDS_WITHIN = timedelta(seconds=2)
+"""The end of standard error comes with the death of the last process that holds it, within milliseconds."""
 
 DELETE_ATTEMPTS = 5
 """A process that is just dying may still write to its profile while it is deleted."""
@@ -45,6 +49,8 @@ _SECRET_SETTINGS = re.compile(
 )
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class ChromeFailed(FleetError):
@@ -128,7 +134,8 @@ class Chrome:
         self._directory = directory
         self._process = process
         self._words: deque[bytes] = deque(maxlen=20)
-        self._stderr: asyncio.Task[None] | None = None
+        self._listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._stderr = asyncio.create_task(self._listen(), name=f"chrome-{process.pid}-stderr")
         self._stopped = False
 
     @classmethod
@@ -138,30 +145,25 @@ class Chrome:
         Raises ChromeFailed. Nothing is left behind when it raises, or is cancelled.
         """
         await asyncio.to_thread(delete, directory)
+        spawning = asyncio.ensure_future(_spawn(spec, directory))
         try:
-            temporary = _make_temporary(directory)
+            chrome = cls(await asyncio.shield(spawning), directory)
         except OSError as exc:
-            raise ChromeFailed(spec.binary, f"its directory {directory} cannot be made: {exc}") from exc
-        profile = directory / "profile"
-        process = await asyncio.create_subprocess_exec(
-            *launcher.tied([str(spec.binary), *flags(spec, profile)]),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=_environment(os.environ, directory, temporary, spec.mark),
-            start_new_session=True,
-        )
-        chrome = cls(process, directory)
+            await to_the_end(asyncio.to_thread(delete, directory))
+            raise ChromeFailed(spec.binary, f"in {directory}: {exc}") from exc
+        except asyncio.CancelledError:
+            # A spawn that is cancelled half way leaves a process nobody owns: let it end, then end the process.
+            await to_the_end(_abandoned(spawning, directory))
+            raise
         try:
-            chrome.port = await asyncio.wait_for(chrome._listening(), LAUNCH_TIMEOUT.total_seconds())
+            chrome.port = await asyncio.wait_for(chrome._listening, LAUNCH_TIMEOUT.total_seconds())
         except BaseException as exc:
-            await chrome.stop()
+            await to_the_end(chrome.stop())
             if isinstance(exc, TimeoutError):
                 raise ChromeFailed(spec.binary, f"no debug port after {LAUNCH_TIMEOUT}") from exc
             if isinstance(exc, EOFError):
                 raise ChromeFailed(spec.binary, chrome.last_words()) from exc
             raise
-        chrome._stderr = asyncio.create_task(chrome._listen_on(), name=f"chrome-{chrome.pid}-stderr")
         return chrome
 
     @property
@@ -189,32 +191,28 @@ class Chrome:
         if self._stopped:
             return
         self._stopped = True
+        self._listening.cancel()
         self.kill()
         await self.died
         if not await processes.ended(self.pid):
             log.error("chrome_processes_left", session=self.pid)
-        if self._stderr is not None:
-            self._stderr.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._stderr
+        # Read to its end, not cancelled: only then asyncio has closed the process's transport.
+        await asyncio.wait({self._stderr}, timeout=LAST_WORDS_WITHIN.total_seconds())
+        self._stderr.cancel()
         await asyncio.to_thread(delete, self._directory)
 
     def last_words(self) -> str:
         """The end of what it wrote to its standard error."""
         return b" ".join(self._words).decode("utf-8", "replace").strip()[-400:] or "it said nothing"
 
-    async def _listening(self) -> int:
-        """Read standard error until the port is named; EOFError when Chrome ends first."""
+    async def _listen(self) -> None:
+        """Read standard error to its end: the port is named in it, and a full pipe would stop Chrome."""
         while line := await self._line():
             found = _LISTENING.search(line)
-            if found:
-                return int(found[1])
-        raise EOFError
-
-    async def _listen_on(self) -> None:
-        """A full pipe would stop Chrome."""
-        while await self._line():
-            pass
+            if found and not self._listening.done():
+                self._listening.set_result(int(found[1]))
+        if not self._listening.done():
+            self._listening.set_exception(EOFError())
 
     async def _line(self) -> bytes:
         assert self._process.stderr is not None
@@ -236,6 +234,44 @@ class Chrome:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """The result of ``work``, which is not cut short when the caller is cancelled: the cancellation follows after it."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("failed_while_cancelled", error=repr(error))
+        raise asyncio.CancelledError
+    return task.result()
+
+
+async def _spawn(spec: ChromeSpec, directory: Path) -> asyncio.subprocess.Process:
+    temporary = _make_temporary(directory)
+    return await asyncio.create_subprocess_exec(
+        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")]),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=_environment(os.environ, directory, temporary, spec.mark),
+        start_new_session=True,
+    )
+
+
+async def _abandoned(spawning: asyncio.Future[asyncio.subprocess.Process], directory: Path) -> None:
+    """End a Chrome whose launch was cancelled while it was being spawned."""
+    try:
+        process = await spawning
+    except OSError:
+        await asyncio.to_thread(delete, directory)
+    else:
+        await Chrome(process, directory).stop()
 
 
 def delete(directory: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from playwright.async_api import BrowserContext, Error, Page
 
-from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec
+from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec, to_the_end
 from browser_node.driver import Connection, Driver
 from fleet.model import SlotState
 
@@ -130,6 +130,15 @@ class Slot:
 
     async def keep(self) -> None:
         """Keep a Chrome warm until cancelled; then leave neither process nor directory."""
+        try:
+            await self._keep()
+        finally:
+            closing = list(self._closing)
+            for task in closing:
+                task.cancel()
+            await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _keep(self) -> None:
         pause = RELAUNCH_FIRST
         while True:
             self._retire.clear()
@@ -141,7 +150,7 @@ class Slot:
                     pause = RELAUNCH_FIRST
                 finally:
                     self._cool()
-                    await asyncio.shield(self._chrome.stop())
+                    await to_the_end(self._chrome.stop())
                     self._chrome = None
             except (ChromeFailed, Error, TimeoutError, OSError) as exc:
                 log.error("chrome_launch_failed", slot=self.index, error=str(exc), again_in=pause.total_seconds())
@@ -235,7 +244,8 @@ class Slot:
                 return
 
     def _end_lanes(self, reason: str) -> None:
-        log.warning("lane_ended", slot=self.index, reason=reason)
+        if self._lent is not None:
+            log.warning("lane_ended", slot=self.index, reason=reason)
         if reason == CHROME_DIED:
             self._announce(SlotState.BROKEN)
         for lane in (self._lane, self._lent):

@@ -190,6 +190,9 @@ class _UnitRun:
                 tab, failure = None, VisitFailed("tab_crashed", f"{visit.url}: {exc.found}", retryable=True)
             except VisitFailed as exc:
                 failure = self._explained(exc, visit)
+                if tab is not None and tab.spoiled:
+                    await self._drop(tab)
+                    tab = None
             else:
                 self._tell(visit, read, tab)
                 return tab

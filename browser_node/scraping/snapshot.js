@@ -3,8 +3,10 @@
 // The first `frames` iframes are marked by data-leadfleet-frame, so that their own text can be put in their place.
 async (options, acceptBanner) => {
   const MAX_ELEMENTS = 150_000, MAX_LINKS = 1500, MAX_FRAMES = 5, QUIET_MS = 60, POLL_MS = 15;
+  // how long the page that a page sends itself on to may take to answer; and a refresh later than this is a poll
+  const LEAVING_MS = 5000, REFRESH_MS = 1000;
   const state = globalThis.__leadfleet ?? {
-    native: { setTimeout: setTimeout.bind(globalThis) }, timers: new Set(), requests: 0, loaded: new WeakSet(), changed: 0, active: false,
+    native: { setTimeout: setTimeout.bind(globalThis) }, timers: new Set(), requests: 0, loaded: new WeakSet(), changed: 0, active: false, leaving: false,
   };
   const pause = (ms) => new Promise((resolve) => state.native.setTimeout(resolve, ms));
   let truncated = false;
@@ -36,6 +38,10 @@ async (options, acceptBanner) => {
     for (const frame of document.querySelectorAll("iframe[src], iframe[srcdoc]"))
       if (!state.loaded.has(frame) && frame.loading !== "lazy" && isSeen(frame)) return true;
     return false;
+  };
+  const isRefreshed = () => {
+    const refresh = document.querySelector("meta[http-equiv=refresh i]")?.content.match(/^\s*(\d{1,4}(?:\.\d+)?)\s*[;,]\s*\S/);
+    return Boolean(refresh) && refresh[1] * 1000 <= REFRESH_MS;
   };
   const runsScripts = () => {
     for (const script of document.scripts) if (!/json|template|html/i.test(script.type)) return true;
@@ -87,8 +93,16 @@ async (options, acceptBanner) => {
     return found;
   };
 
+  // Ends with the document when it is left, and its reading fails; the next document is read then.
+  const stays = async () => {
+    const until = performance.now() + Math.min(LEAVING_MS, options.loadMs);
+    while (state.leaving && performance.now() < until) await pause(POLL_MS);
+  };
+
   await loaded();
+  if (options.settleMs > 0 && isRefreshed()) await pause(REFRESH_MS + QUIET_MS);
   await settled();
+  await stays();
   const banner = acceptBanner?.() ?? null;
   if (banner !== null) { await pause(POLL_MS); await settled(); }
   const count = options.isFrame ? 0 : frames();

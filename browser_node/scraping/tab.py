@@ -42,8 +42,8 @@ MAX_CHARS = 5_000_000
 MAX_FRAME_CHARS = 500_000
 MAX_FRAME_DEPTH = 2
 MAX_SCRIPTED_REDIRECTS = 10
-"""One hop may take the ground from under several readings when the machine is busy."""
-
+READ_AGAIN_AFTER = timedelta(milliseconds=20)
+"""A reading that a navigation cut off fails at once, and again until the new document is there."""
 
 _PAGE_TYPES = ("text/html", "application/xhtml", "text/plain")
 _FRAME_MARK = "data-leadfleet-frame"
@@ -68,8 +68,12 @@ class Tab:
     def __init__(self, page: Page, name: str) -> None:
         self.page = page
         self.name = name
+        self.spoiled = False
+        """The page that is open keeps navigating and would interrupt the next visit: close this tab, open another."""
         self._crashed = False
+        self._documents = 0
         page.on("crash", self._on_crash)
+        page.on("framenavigated", self._on_navigated)
         page.on("dialog", _dismiss)
         page.on("popup", _close_popup)
         page.on("download", _refuse_download)
@@ -156,9 +160,12 @@ class Tab:
     async def _read_main(self, settle: timedelta) -> dict[str, Any]:
         """The answer of ``snapshot.js``, after the redirects that the page's own scripts make."""
         options = _options(settle, MAX_CHARS, is_frame=False)
-        for _ in range(MAX_SCRIPTED_REDIRECTS):
+        limit = NAVIGATION + 2 * SETTLE + SLACK
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit.total_seconds()
+        hops, seen = 0, self._documents
+        while hops <= MAX_SCRIPTED_REDIRECTS and loop.time() < until:
             try:
-                limit = NAVIGATION + 2 * SETTLE + SLACK
                 return _checked(await _within(limit, self.page.evaluate(page_scripts.SNAPSHOT, options)))
             except TimeoutError as exc:
                 raise TabLost(self.name, "a page keeps it busy") from exc
@@ -166,7 +173,10 @@ class Tab:
                 self._raise_if_lost(exc)
                 if not any(sign in exc.message for sign in _DESTROYED):
                     raise VisitFailed("navigation", f"the page could not be read: {_first_line(exc)}") from exc
-        raise VisitFailed("redirect_loop", f"the page sent itself on {MAX_SCRIPTED_REDIRECTS} times")
+            await asyncio.sleep(READ_AGAIN_AFTER.total_seconds())
+            hops, seen = hops + (self._documents != seen), self._documents
+        self.spoiled = True
+        raise VisitFailed("redirect_loop", f"the page sent itself on {hops} times and never stayed to be read")
 
     async def _with_frames(self, parent: Frame, html: str, depth: int) -> str:
         """``html`` with every marked iframe replaced by what it shows, whatever its origin."""
@@ -228,6 +238,10 @@ class Tab:
 
     def _on_crash(self, _: Page) -> None:
         self._crashed = True
+
+    def _on_navigated(self, frame: Frame) -> None:
+        if frame == self.page.main_frame:
+            self._documents += 1
 
 
 async def _within(limit: timedelta, work: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@
   const HORIZON_MS = 1500, MAX_NESTING = 5;
   const native = { setTimeout: setTimeout.bind(globalThis), clearTimeout: clearTimeout.bind(globalThis) };
   const nativeInterval = setInterval.bind(globalThis), nativeClearInterval = clearInterval.bind(globalThis);
-  const state = { native, timers: new Set(), requests: 0, loaded: new WeakSet(), changed: 0, active: false };
+  const state = { native, timers: new Set(), requests: 0, loaded: new WeakSet(), changed: 0, active: false, leaving: false };
   Object.defineProperty(globalThis, KEY, { value: state });
   let nesting = 0;
   const touch = () => { state.active = true; state.changed = performance.now(); };
@@ -57,6 +57,14 @@
       try { return send.apply(this, values); } catch (error) { end(); throw error; }
     };
   }
+  // a page that sends itself on is not the one to read; what it starts as a download, or within itself, keeps it
+  globalThis.navigation?.addEventListener("navigate", (event) => {
+    const { destination, downloadRequest } = event;
+    if (/^https?:/.test(destination.url) && !destination.sameDocument && downloadRequest === null) {
+      state.leaving = true;
+      touch();
+    }
+  });
   // load and error do not bubble, but they are captured; load never reaches the window
   for (const kind of ["load", "error"])
     document.addEventListener(kind, (event) => { if (event.target instanceof Element) state.loaded.add(event.target); }, true);

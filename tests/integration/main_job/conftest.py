@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from infra.stack.options import Options
 from infra.stack.stack import Stack
@@ -71,9 +72,43 @@ class Client:
         return told[1:]
 
 
+class Gate:
+    """A site at every ``*.gate.test`` whose pages answer only as many visitors as were let in."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._let_in = asyncio.Semaphore(0)
+
+    def let_in(self, visitors: int) -> None:
+        for _ in range(visitors):
+            self._let_in.release()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path != "/":
+            return web.Response(status=404)
+        await self._let_in.acquire()
+        return web.Response(text=f"<title>{request.host}</title>", content_type="text/html")
+
+
 @pytest.fixture
-async def client(tmp_path: Any) -> AsyncIterator[Client]:
-    options = Options(state=tmp_path / "state", replicas=2, nodes=2, slots=2, town=True)
+async def gate() -> AsyncIterator[Gate]:
+    gate = Gate()
+    application = web.Application()
+    application.router.add_get("/{path:.*}", gate.answer)
+    runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    gate.port = runner.addresses[0][1]
+    yield gate
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client(tmp_path: Any, gate: Gate) -> AsyncIterator[Client]:
+    options = Options(
+        state=tmp_path / "state", replicas=2, nodes=2, slots=2, town=True,
+        egress_allow=(f"*.gate.test=127.0.0.1:{gate.port}",),
+    )  # fmt: skip
     async with Stack(options) as stack:
         headers = {"Authorization": f"Bearer {stack.api_key}"}
         async with aiohttp.ClientSession(headers=headers) as session:

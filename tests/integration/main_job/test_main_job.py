@@ -11,7 +11,7 @@ import psutil
 
 from infra.sample_town.score import score
 from infra.sample_town.truth import load_truth
-from tests.integration.main_job.conftest import Client
+from tests.integration.main_job.conftest import Client, Gate
 from tests.support import wait_until
 
 DIRECTORY = "http://directory.town.test/"
@@ -46,20 +46,38 @@ async def test_the_directory_becomes_a_csv_of_the_towns_businesses(client: Clien
     assert len({r["lead_id"] for r in results(told)}) == state["total_results"]
 
 
-async def test_twenty_tasks_on_four_slots_queue_with_positions_and_all_end(client: Client) -> None:
-    tasks = [await client.start(f"http://bench.town.test/page/{n}") for n in range(20)]
+async def test_twenty_tasks_on_four_slots_queue_with_positions_and_all_end(client: Client, gate: Gate) -> None:
+    tasks = [await client.start(f"http://shop-{n}.gate.test/") for n in range(20)]
     seen: dict[str, list[int]] = collections.defaultdict(list)
 
-    async def all_ended() -> bool:
+    async def completed() -> int:
+        """How many have ended; remembers the position of every one that waits."""
         states = [await client.status(task, replica=n % 2) for n, task in enumerate(tasks)]
         for state in states:
-            if state["queue_position"] is not None:
+            assert state["status"] in {"queued", "running", "completed"}, state
+            assert (state["queue_position"] is not None) == (state["status"] == "queued"), state
+            if state["status"] == "queued":
                 seen[state["task_id"]].append(state["queue_position"])
-        return all(state["status"] == "completed" for state in states)
+        return sum(state["status"] == "completed" for state in states)
 
-    await wait_until(all_ended, timeout=180, description="20 tasks to complete")
-    assert len(seen) >= 12
+    for let_in in range(0, 20, 4):
+        async def as_many_ended(expected: int = let_in) -> bool:
+            return await completed() == expected
+
+        await wait_until(as_many_ended, timeout=60, description=f"{let_in} of 20 tasks to complete")
+        if let_in == 0:
+            assert [seen[task][-1] for task in tasks if task in seen] == list(range(16))
+            queue = await client.get("/api/tasks/queue/status")
+            assert (queue["running"], queue["pending"]) == (4, 16)
+        gate.let_in(4)
+
+    async def all_ended() -> bool:
+        return await completed() == 20
+
+    await wait_until(all_ended, timeout=60, description="20 tasks to complete")
+    assert set(seen) == set(tasks[4:])
     assert all(positions == sorted(positions, reverse=True) for positions in seen.values())
+    assert all(seen[task][0] - seen[task][-1] >= 4 for task in tasks[8:])
     slots = (await client.get("/api/fleet/slots"))["slots"]
     assert [slot["state"] for slot in slots] == ["free"] * 4
 

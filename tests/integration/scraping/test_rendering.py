@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from browser_node.scraping import boxes
+from browser_node.scraping.errors import VisitFailed
 from browser_node.scraping.tab import SETTLE, Tab
 from leads.model import Lead, Phone
 from tests.integration.scraping.support import Bench
@@ -104,6 +105,14 @@ async def test_scripted_redirects_are_followed(bench: Bench, tab: Tab) -> None:
     bench.site.pages["hop.test/three"] = "<p>arrived</p>"
     snapshot = await tab.load("http://hop.test/")
     assert (snapshot.url, "arrived" in snapshot.html) == ("http://hop.test/three", True)
+
+
+async def test_a_page_that_sends_itself_on_for_ever_is_left(bench: Bench, tab: Tab) -> None:
+    bench.site.pages["ping.test/"] = "<script>location.replace('/pong')</script>"
+    bench.site.pages["ping.test/pong"] = "<script>location.replace('/')</script>"
+    with pytest.raises(VisitFailed, match="redirect_loop"):
+        await tab.load("http://ping.test/")
+    assert tab.spoiled
 
 
 async def test_links_are_canonical_and_nofollow_is_left_out(bench: Bench, tab: Tab) -> None:

@@ -104,6 +104,16 @@ async def test_seeds_that_cannot_be_had_fail_with_a_code(bench: Bench) -> None:
     assert result.error == "bad_query"
 
 
+async def test_a_page_that_sends_itself_on_for_ever_costs_only_itself(bench: Bench) -> None:
+    url = shop(bench, "ping.test")
+    bench.site.pages["ping.test/"] += "<a href=/about>About</a>"
+    for here, there in (("about", "story"), ("story", "about")):
+        bench.site.pages[f"ping.test/{here}"] = f"<script>location.replace('/{there}')</script>"
+    result, out = await bench.run(url)
+    assert (result.outcome, out.numbers()) == (Outcome.COMPLETED, {"+493023125852"})
+    assert any("sent itself on" in message for message in out.messages())
+
+
 async def test_a_transient_failure_is_tried_again(bench: Bench) -> None:
     url = shop(bench, "flaky.test")
     answers = iter([503, 503])
