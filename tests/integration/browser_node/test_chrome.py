@@ -1,0 +1,106 @@
+"""One Chrome's life: whoever gives it up, at whatever moment, leaves neither process nor directory."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import psutil
+import pytest
+
+from browser_node import processes
+from browser_node.chrome import Chrome, ChromeFailed, ChromeSpec, sandbox_possible, to_the_end
+from browser_node.chrome_binary import ChromeBinary
+from fleet.messages import SlotChange
+from tests.fakes.fake_control import FakeControl
+from tests.integration.browser_node.conftest import NODE, Site, StartNode
+from tests.integration.browser_node.test_node import visit
+from tests.support import wait_until
+
+
+@pytest.fixture
+def spec(chrome: ChromeBinary, tmp_path: Path) -> ChromeSpec:
+    return ChromeSpec(chrome.path, "127.0.0.1:9", sandbox_possible(), str(tmp_path / "state"))
+
+
+def marked(spec: ChromeSpec) -> list[int]:
+    """Processes of this test's Chromes."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(processes.MARK) == spec.mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 30])
+async def test_a_launch_cancelled_while_it_spawns_leaves_nothing(spec: ChromeSpec, tmp_path: Path, turns: int) -> None:
+    directory = tmp_path / "state" / "slots" / "0"
+    launch = asyncio.create_task(Chrome.launch(spec, directory))
+    await wait_until(lambda: directory.exists() or launch.done(), 10, "the launch to make its directory")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    launch.cancel()
+    await asyncio.wait({launch})
+    assert launch.cancelled()
+    assert not directory.exists()
+    assert not marked(spec)
+
+
+async def test_a_launch_cancelled_while_chrome_starts_leaves_nothing(spec: ChromeSpec, tmp_path: Path) -> None:
+    directory = tmp_path / "state" / "slots" / "0"
+    launch = asyncio.create_task(Chrome.launch(spec, directory))
+    await wait_until(lambda: (directory / "profile").exists() or launch.done(), 30, "Chrome to make its profile")
+    launch.cancel()
+    launch.cancel()
+    await asyncio.wait({launch})
+    assert not directory.exists()
+    assert not marked(spec)
+
+
+async def test_a_chrome_that_says_no_port_is_quoted_and_cleaned_up(spec: ChromeSpec, tmp_path: Path) -> None:
+    broken = tmp_path / "chrome"
+    broken.write_text("#!/bin/sh\necho 'libnss3.so: cannot open shared object file' >&2\nexit 127\n")
+    broken.chmod(0o755)
+    directory = tmp_path / "state" / "slots" / "0"
+    with pytest.raises(ChromeFailed, match=r"libnss3\.so"):
+        await Chrome.launch(ChromeSpec(broken, spec.proxy, spec.sandbox, spec.mark), directory)
+    assert not directory.exists()
+
+
+async def test_a_directory_that_cannot_be_made_is_a_chrome_that_failed(spec: ChromeSpec, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ChromeFailed, match="file"):
+        await Chrome.launch(spec, tmp_path / "file" / "slots" / "0")
+
+
+async def test_a_node_that_leaves_while_a_chrome_is_replaced_waits_for_its_end(
+    start_node: StartNode, control: FakeControl, site: Site, tmp_path: Path
+) -> None:
+    node, task = await start_node(visit, egress_allow=site.allowance, recycle_units=1)
+    await control.run(NODE, "http://www.site.test/")
+    await control.hear(SlotChange, lambda m: m.state == "broken")
+    node.leave()
+    await asyncio.wait_for(task, 20)
+    assert not list((tmp_path / "state" / "slots").glob("*"))
+
+
+async def test_what_must_be_finished_is_finished_before_the_cancellation_goes_on() -> None:
+    go, done = asyncio.Event(), []
+
+    async def work() -> None:
+        await go.wait()
+        done.append("done")
+
+    caller = asyncio.create_task(to_the_end(work()))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        caller.cancel()
+        await asyncio.sleep(0)
+    assert not caller.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert done == ["done"]
