@@ -23,11 +23,7 @@ def test_no_changed_token_verifies(position: int, character: str) -> None:
     token = sign(CLAIMS, SECRET)
     position %= len(token)
     changed = token[:position] + character + token[position + 1 :]
-    verified = verify(changed, SECRET, now=0)
-    # The last character of each half carries bits that base64 ignores: another spelling of the same token.
-    assert verified in (None, CLAIMS)
-    if verified == CLAIMS and changed != token:
-        assert position in (token.index(".") - 1, len(token) - 1)
+    assert verify(changed, SECRET, now=0) == (CLAIMS if changed == token else None)
 
 
 @given(st.text(max_size=2_000))
