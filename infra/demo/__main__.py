@@ -47,7 +47,13 @@ async def demo(hurry: asyncio.Event) -> int:
 
 async def _scrape(api: ApiClient, base: str, console: Console) -> None:
     started = await api.start(
-        {"queries": _queries(), "platforms": ["directory"], "max_parallel": SLOTS, "timeout_s": TASK_TIMEOUT_S}
+        {
+            "queries": _queries(),
+            "platforms": ["directory"],
+            "enrich_websites": True,  # the directory shows no e-mail: the businesses' own sites do
+            "max_parallel": SLOTS,
+            "timeout_s": TASK_TIMEOUT_S,
+        }
     )
     task = started["task_id"]
     token = await api.stream_token(task)
@@ -98,6 +104,7 @@ def _summarise(pages: int, took_s: float, console: Console) -> None:
         f"  businesses  {len(verdict.found)} of the town's {verdict.expected} ({verdict.recall:.0%}), "
         f"{len(verdict.invented)} invented\n"
         f"  phones      {verdict.phones_found} of {verdict.phones_expected} that these businesses publish\n"
+        f"  e-mails     {verdict.emails_found} of {verdict.emails_expected}\n"
         f"  time        {took_s:.1f} s for {pages} pages ({pages / took_s * 60:.0f} a minute)",
         soft_wrap=True,
     )

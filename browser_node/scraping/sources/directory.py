@@ -20,6 +20,8 @@ from leads.identity import merge
 from leads.model import Lead
 
 MIN_ITEMS = 3
+MIN_ITEMS_IN_FOLDER = 2
+"""A small category may list two businesses; two links are enough where they share a folder of their own."""
 
 _NEXT = re.compile(
     r"^\W*(?:next|more results|older|weiter|nächste|vor\b|suivant|siguiente|próxim|successiv|avanti|volgende|næste"
@@ -34,7 +36,8 @@ _PAGE_NUMBER = re.compile(
     r"(?:[?&](?:page|p|pg|seite|pagina|paged|start|offset)=|/(?:page|seite|pagina)[/-]?)(\d{1,5})", re.IGNORECASE
 )
 _SIDE_FAMILY = re.compile(
-    r"categor|kategor|/tags?/|/page|/seite|/login|/user|/author|/city|/cities|/region|/rubri|/branche|/blog|/news|/stadt|/ort/",
+    r"categor|kategor|/tags?/|/page|/seite|/login|/user|/author|/city|/cities|/region|/rubri|/branche|/blog|/news|/stadt|/ort/"
+    r"|/legal|/help|/about|/polic|/terms|/privacy|/info/|/static|/account|/hilfe|/aide",
     re.IGNORECASE,
 )
 
@@ -128,7 +131,10 @@ def _item_family(links: Sequence[Link], here: str) -> str | None:
         if link.url != here and link.text and not _SIDE_FAMILY.search(family) and not _PAGE_NUMBER.search(link.url):
             members[family].add(link.url)
     largest = max(members, key=lambda family: (len(members[family]), family.count("/")), default=None)
-    return largest if largest is not None and len(members[largest]) >= MIN_ITEMS else None
+    if largest is None:
+        return None
+    enough = MIN_ITEMS if largest == "/*" else MIN_ITEMS_IN_FOLDER
+    return largest if len(members[largest]) >= enough else None
 
 
 def _family_of(url: str) -> str:

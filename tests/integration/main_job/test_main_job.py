@@ -61,6 +61,7 @@ async def test_twenty_tasks_on_four_slots_queue_with_positions_and_all_end(clien
         return sum(state["status"] == "completed" for state in states)
 
     for let_in in range(0, 20, 4):
+
         async def as_many_ended(expected: int = let_in) -> bool:
             return await completed() == expected
 

@@ -174,6 +174,23 @@ def test_a_last_page_with_one_item_is_read_by_the_family_of_the_first() -> None:
     assert [visit.url for visit in step.visits] == ["http://dir.test/business/z"]
 
 
+@pytest.mark.parametrize(
+    ("links", "items"),
+    [
+        (["/business/oak", "/business/elm"], ["/business/oak", "/business/elm"]),  # a small category
+        (["/business/oak"], []),
+        (["/oak", "/elm"], []),  # two pages at the top are a menu
+        (["/legal/terms", "/legal/cookies"], []),
+        (["/oak", "/elm", "/yew"], ["/oak", "/elm", "/yew"]),
+    ],
+)
+def test_two_items_are_a_listing_where_they_have_a_folder(links: list[str], items: list[str]) -> None:
+    (seed,) = Directory(LISTING, UnitOptions()).seeds()
+    told = [(f"http://dir.test{path}", "Some name") for path in links]
+    step = Directory(LISTING, UnitOptions()).after(view(seed, *told), {})
+    assert [visit.url.removeprefix("http://dir.test") for visit in step.visits if visit.kind == "detail"] == items
+
+
 def test_next_in_words_beats_numbers_and_pagination_ends() -> None:
     source = Directory(LISTING, UnitOptions.parse({"depth_cap": 1}))
     links = [*listing_links("a", "b", "c"), ("http://dir.test/p/abc", "Weiter ›")]
