@@ -237,7 +237,7 @@ class Chrome:
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
-    """The result of ``work``, which is not cut short when the caller is cancelled: the cancellation follows after it."""
+    """The result of ``work``, done to its end even when the caller is cancelled meanwhile; the cancellation follows."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
