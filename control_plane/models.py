@@ -69,11 +69,23 @@ class StartRequest(_Request):
     max_results: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="most leads of the task")
     headless: bool | None = Field(None, description="accepted and without effect: nodes decide")
     lead_objective: Word | None = Field(None, description="tunes the score")
-    business_type: Annotated[list[Word], BeforeValidator(_as_list), Field(max_length=50)] = []
-    location: Word | None = None
-    radius_km: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    business_type: Annotated[list[Word], BeforeValidator(_as_list), Field(max_length=50)] = Field(
+        [], description="leaves out businesses whose category is known to be another; unknown ones are kept"
+    )
+    location: Word | None = Field(
+        None,
+        description="a place, most specific first (`Berlin, Germany`), or `latitude,longitude`: leaves out businesses "
+        "that are known to be elsewhere",
+    )
+    radius_km: Annotated[float, Field(gt=0, le=1_000)] | None = Field(
+        None, description="around a `location` in coordinates (25 km when absent); a place in words has no distance"
+    )
     phone_only: bool = Field(False, description="keep only leads with a valid phone")
-    date_range: DateRange | None = None
+    date_range: DateRange | None = Field(
+        None,
+        description="accepted for clients that send one form for all: a task sees its leads today. Filters and exports "
+        "select by days seen",
+    )
     priority: Annotated[int, BeforeValidator(_as_priority), Field(ge=0, le=9)] = Field(
         PRIORITIES["normal"],
         description="0 to 9 or low, normal, high; higher goes first among a tenant's units",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from browser_node.scraping.wanted import Wanted
 
 MAX_PAGE_CAP = 1_000
 """Pages of one unit, whatever is asked for: the checkpoint names each of them and holds 2,000 entries."""
@@ -19,7 +21,7 @@ class UnitOptions:
     max_results: int | None = None
     respect_robots: bool = True
     render: bool = True
-    phone_only: bool = False
+    wanted: Wanted = field(default_factory=Wanted)
     enrich_websites: bool = False
     page_cap: int | None = None
     depth_cap: int | None = None
@@ -31,7 +33,7 @@ class UnitOptions:
             max_results=_int(raw, "max_results", 1, 10_000_000),
             respect_robots=_bool(raw, "respect_robots", default=True),
             render=_bool(raw, "render", default=True),
-            phone_only=_bool(raw, "phone_only", default=False),
+            wanted=Wanted.parse(raw),
             enrich_websites=_bool(raw, "enrich_websites", default=False),
             page_cap=_int(raw, "page_cap", 1, MAX_PAGE_CAP),
             depth_cap=_int(raw, "depth_cap", 0, MAX_DEPTH_CAP),

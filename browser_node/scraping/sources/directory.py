@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from browser_node.scraping.errors import BadQuery
 from browser_node.scraping.sources.base import Link, PageView, Source, Step, Visit
-from browser_node.scraping.sources.ledger import has_contact, of_one_site, tells_more
+from browser_node.scraping.sources.ledger import of_one_site, tells_more
 from browser_node.scraping.sources.words import kind_of
 from browser_node.scraping.urls import canonical, may_be_page, site_of
 from leads.identity import merge
@@ -72,7 +72,7 @@ class Directory(Source):
         own = [link for link in page.links if site_of(link.url) == site and may_be_page(link.url)]
         family = state.get("family") or _item_family(own, page.url)
         if family is None:
-            told = [lead for lead in page.leads if has_contact(lead, phone_only=self.options.phone_only)]
+            told = [lead for lead in page.leads if lead in self.options.wanted]
             following = self._next_listing(page, own)
             return Step(following, told, note=f"No repeated links on {page.url}: read as it is")
         items = [link for link in own if _family_of(link.url) == family]
@@ -95,7 +95,7 @@ class Directory(Source):
         if self.options.enrich_websites and website is not None and site_of(website) != site_of(page.url):
             data = lead.model_dump_json(exclude_none=True, exclude={"description"})
             step_to = [Visit(website, kind="site", priority=_SITE, label="website", data=data)]
-        told = [lead] if has_contact(lead, phone_only=self.options.phone_only) else []
+        told = [lead] if lead in self.options.wanted else []
         return Step(step_to, told)
 
     def _after_site(self, page: PageView) -> Step:
@@ -105,7 +105,7 @@ class Directory(Source):
         if seen is None and len(page.leads) == 1:
             seen = page.leads[0]
         lead = known if seen is None else merge([known, seen])
-        grown = [lead] if tells_more(lead, known) else []
+        fresh, grown = self._told(known, lead)
         visits = []
         if page.visit.depth == 0:
             kinds = [(kind.priority, link) for link in page.links if (kind := kind_of(link.url, link.text))]
@@ -115,7 +115,13 @@ class Directory(Source):
                 Visit(link.url, kind="site", depth=1, priority=_SITE, label="contact page", data=data)
                 for _, link in sorted(kinds, key=lambda entry: entry[0])[:1]
             ]
-        return Step(visits, grown=grown)
+        return Step(visits, fresh, grown)
+
+    def _told(self, known: Lead, lead: Lead) -> tuple[list[Lead], list[Lead]]:
+        """``(new, grown)``: a business that its entry alone did not make a wanted one is new when its site does."""
+        if lead not in self.options.wanted or not tells_more(lead, known):
+            return [], []
+        return ([], [lead]) if known in self.options.wanted else ([lead], [])
 
     def _next_listing(self, page: PageView, own: Sequence[Link]) -> list[Visit]:
         depth = page.visit.depth + 1

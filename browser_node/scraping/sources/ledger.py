@@ -9,18 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from browser_node.scraping.wanted import Wanted
 from leads.identity import fold_name, merge, observation_id, same_business
-from leads.model import Lead, Validation
+from leads.model import Lead
 
 MAX_KNOWN = 60
 """Businesses of one site that are followed over its pages; chains with more shops have one page for each."""
-
-
-def has_contact(lead: Lead, *, phone_only: bool = False) -> bool:
-    """Whether a lead is worth telling: somebody can be reached by it, by a valid phone if that is asked for."""
-    if phone_only:
-        return any(phone.validation_status is Validation.VALID for phone in lead.phones)
-    return bool(lead.phones or lead.emails or (lead.address is not None and lead.address.street))
 
 
 def tells_more(lead: Lead, known: Lead) -> bool:
@@ -42,8 +36,8 @@ def of_one_site(known: Lead, seen: Lead) -> bool:
 class Ledger:
     """The known businesses in a state. ``record`` them; then ``changes`` is what the state must take over."""
 
-    def __init__(self, state: Mapping[str, str], *, phone_only: bool = False) -> None:
-        self._phone_only = phone_only
+    def __init__(self, state: Mapping[str, str], wanted: Wanted | None = None) -> None:
+        self._wanted = wanted or Wanted()
         self.changes: dict[str, str] = {}
         self._known: dict[str, tuple[Lead, bool]] = {}
         for name, text in state.items():
@@ -58,14 +52,14 @@ class Ledger:
         for lead in page:
             name = self._find(lead, alone=len(page) == 1)
             if name is None and len(self._known) >= MAX_KNOWN:
-                if has_contact(lead, phone_only=self._phone_only):
+                if lead in self._wanted:
                     fresh.append(lead)
                 continue
             known, told = self._known[name] if name is not None else (None, False)
             merged = lead if known is None else merge([known, lead])
             if known is not None and not tells_more(merged, known):
                 continue
-            tell = has_contact(merged, phone_only=self._phone_only)
+            tell = merged in self._wanted
             if tell:
                 (grown if told else fresh).append(merged)
             name = name or f"l{len(self._known)}"

@@ -40,7 +40,7 @@ class Website(Source):
         visits = self._contact_pages(page.links, site, page.visit.depth + 1)
         if page.visit.kind == "home" and not any(visit.label == CONTACT_PAGE for visit in visits):
             visits += self._sitemaps(page)
-        ledger = Ledger(state, phone_only=self.options.phone_only)
+        ledger = Ledger(state, self.options.wanted)
         fresh, grown = ledger.record(page.leads)
         return Step(visits, fresh, grown, {**remember, **ledger.changes})
 

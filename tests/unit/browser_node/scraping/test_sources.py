@@ -11,6 +11,7 @@ from browser_node.scraping.sources.directory import Directory
 from browser_node.scraping.sources.ledger import Ledger, of_one_site
 from browser_node.scraping.sources.website import Website
 from browser_node.scraping.sources.words import kind_of
+from browser_node.scraping.wanted import Wanted
 from leads.model import Address, Lead, Phone, Validation
 
 HOME = "http://shop.test/"
@@ -136,7 +137,7 @@ def test_branches_are_leads_of_their_own() -> None:
 
 
 def test_phone_only_tells_a_business_once_its_phone_is_known() -> None:
-    ledger = Ledger({}, phone_only=True)
+    ledger = Ledger({}, Wanted(phone_only=True))
     assert ledger.record([Lead(display_name="Oak", emails=["a@oak.example"])]) == ([], [])
     fresh, grown = ledger.record([Lead(display_name="Oak", phones=[phone("+4930123456")])])
     assert ([lead.emails for lead in fresh], grown) == ([["a@oak.example"]], [])
