@@ -14,15 +14,15 @@ import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from browser_node import launcher, processes
+from fleet.cancellation import to_the_end
 from fleet.errors import FleetError
 
 LAUNCH_TIMEOUT = timedelta(seconds=30)
@@ -49,8 +49,6 @@ _SECRET_SETTINGS = re.compile(
 )
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 
 class ChromeFailed(FleetError):
@@ -234,22 +232,6 @@ class Chrome:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """The result of ``work``, done to its end even when the caller is cancelled meanwhile; the cancellation follows."""
-    task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("failed_while_cancelled", error=repr(error))
-        raise asyncio.CancelledError
-    return task.result()
 
 
 async def _spawn(spec: ChromeSpec, directory: Path) -> asyncio.subprocess.Process:

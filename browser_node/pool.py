@@ -17,8 +17,9 @@ from typing import Any
 import structlog
 from playwright.async_api import BrowserContext, Error, Page
 
-from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec, to_the_end
+from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec
 from browser_node.driver import Connection, Driver
+from fleet.cancellation import end_all, to_the_end
 from fleet.model import SlotState
 
 PING_EVERY = timedelta(seconds=2)
@@ -133,10 +134,7 @@ class Slot:
         try:
             await self._keep()
         finally:
-            closing = list(self._closing)
-            for task in closing:
-                task.cancel()
-            await asyncio.gather(*closing, return_exceptions=True)
+            await end_all(self._closing)
 
     async def _keep(self) -> None:
         pause = RELAUNCH_FIRST

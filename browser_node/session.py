@@ -24,6 +24,7 @@ from browser_node.pool import Slot
 from browser_node.scraping.types import Services
 from browser_node.units import CANCEL, FENCE, HAND_BACK, PAUSE, LiveUnit, RunUnit, Stop
 from fleet import connect
+from fleet.cancellation import end_all
 from fleet.clock import Clock
 from fleet.errors import FleetError
 from fleet.keys import Keys
@@ -51,8 +52,6 @@ GOODBYE_WITHIN = timedelta(seconds=3)
 
 STOPPED_WITHIN = timedelta(seconds=5)
 """FENCE kills after 1 s; closing what is left takes less than this."""
-
-CANCEL_AGAIN = timedelta(seconds=1)
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +120,7 @@ class Session:
         finally:
             await self._end_units()
             await asyncio.to_thread(heartbeat.stop)
-            await _end(set(self._tasks))
+            await end_all(self._tasks)
             for client in (self._client, block, frames):
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
@@ -268,11 +267,3 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task_failed", task=task.get_name(), error=repr(error), exc_info=error)
             self._fenced(f"a fault of this node's own: {error!r}")
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel until all are done: the store's client sometimes turns a cancellation into an error of its own."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN.total_seconds())

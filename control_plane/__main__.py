@@ -14,6 +14,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from pydantic import ValidationError
 
+from control_plane import connections
 from control_plane.app import create_app
 from control_plane.services import EXTENSION
 from control_plane.settings import Settings
@@ -62,6 +63,7 @@ async def _serve(settings: Settings) -> None:
         # Streams never end by themselves; told now, their clients go to another replica within the grace.
         app.extensions[EXTENSION].hub.stop()
 
+    connections.install()
     config = server_config(listen(settings.host, settings.port))
     await serve(app, config, shutdown_trigger=until_stopped)
     structlog.get_logger(__name__).info("stopped")

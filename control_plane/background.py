@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
+from fleet.cancellation import end_all
 from fleet.connect import Store, blocking_client
 from fleet.errors import StoreUnavailable
 from fleet.keys import Keys
@@ -56,9 +57,7 @@ class Background:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
         try:
             await self._presence.leave()
         except (RedisError, OSError) as exc:

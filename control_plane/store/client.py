@@ -22,6 +22,7 @@ from control_plane.store import wire
 from control_plane.store.models import ExportRequest, ExportView, FacetQuery, LeadQuery
 from control_plane.store.options import StoreOptions
 from control_plane.store.wire import Frame
+from fleet.cancellation import to_the_end
 
 CALL_TIMEOUT_S = 30.0
 """Far beyond any filter; what takes longer is an export, which is asked about instead of waited for."""
@@ -170,7 +171,7 @@ class LeadStore:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(Unavailable("the leads store is starting again; try again"))
-            await asyncio.shield(self._reap())
+            await to_the_end(self._reap())
 
     async def _reap(self) -> None:
         """The worker ends by itself when the socket closes; told as well, it also ends while it still imports."""

@@ -27,6 +27,7 @@ from control_plane.store.models import ExportRequest, ExportView
 from control_plane.store.objects import Objects
 from control_plane.store.options import StoreOptions
 from control_plane.store.views import Views
+from fleet.cancellation import end_all
 from fleet.keys import Keys
 
 RETENTION = timedelta(days=7)
@@ -97,9 +98,7 @@ class Exports:
 
     async def close(self) -> None:
         """End the jobs that run; another worker begins them again when they are asked for."""
-        for job in self._jobs.values():
-            job.cancel()
-        await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+        await end_all(self._jobs.values())
 
     async def _begin(self, tenant: str, export: str, request: ExportRequest) -> None:
         if export in self._jobs:

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from control_plane.store.options import StoreOptions
+from fleet.cancellation import to_the_end
 
 PART = 8 * 1024 * 1024
 """S3 takes parts from 5 MB; one is filled while another one is on its way, so two are in memory."""
@@ -55,7 +56,7 @@ class Objects:
             etags, size = await self._send_parts(target, first, pieces)
             await self._create("complete_multipart_upload", **target, MultipartUpload={"Parts": etags})
         except BaseException:
-            await asyncio.shield(self._call("abort_multipart_upload", **target))
+            await to_the_end(self._call("abort_multipart_upload", **target))
             raise
         return size
 

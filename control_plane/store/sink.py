@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from control_plane.store import scripts
 from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, frame_of, log_row, sighting_of
 from control_plane.store.table import BatchTaken, ObservationLog, Stored
+from fleet.cancellation import to_the_end
 from fleet.keys import Keys
 
 BATCH_ROWS = 1_000
@@ -54,7 +55,7 @@ class Sink:
                 if not await self._store_available():
                     await asyncio.sleep(self._interval_s)
         finally:
-            await asyncio.shield(self._let_go())
+            await to_the_end(self._let_go())
 
     async def store_batch(self) -> int:
         """Store the next batch if there is one; the number of stream entries it took.
@@ -96,10 +97,14 @@ class Sink:
         return False
 
     async def _let_go(self) -> None:
-        try:
-            await scripts.release_lease(self._redis, self._keys, self._token)
-        except (RedisError, OSError) as exc:
-            log.info("the sink lease is left to expire", reason=str(exc))
+        # Twice: the cancellation that brought us here may have broken the connection that the pool hands out next.
+        for _ in range(2):
+            try:
+                await scripts.release_lease(self._redis, self._keys, self._token)
+            except (RedisError, OSError) as exc:
+                log.info("the sink lease could not be given back", reason=str(exc))
+            else:
+                return
 
 
 def sightings_of(entries: Entries) -> list[Sighting]:

@@ -35,12 +35,11 @@ from control_plane.store.view import STANDING
 from control_plane.store.views import Views
 from control_plane.store.wire import Answer, Frame
 from control_plane.telemetry import configure_logging
+from fleet.cancellation import end_all
 from fleet.connect import command_client
 from fleet.keys import Keys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-CANCEL_AGAIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +74,7 @@ class Worker:
                 asyncio.create_task(self._sink.run(), name="sink"),
                 asyncio.create_task(self._views.follow(), name="follow"),
             ]
-            stack.push_async_callback(_end, roles)
+            stack.push_async_callback(end_all, roles)
             await _Conversation(self, reader, writer).run()
 
     async def _filter(self, args: dict[str, Any]) -> Answer:
@@ -150,7 +149,7 @@ class _Conversation:
         except (asyncio.IncompleteReadError, ConnectionError):
             log.debug("the API process has gone")
         finally:
-            await _end(list(self._running.values()))
+            await end_all(self._running.values())
             self._writer.close()
 
     def _forget(self, number: int, _: asyncio.Task[None]) -> None:
@@ -173,16 +172,6 @@ class _Conversation:
             reply = Frame({"id": number, "problem": wire.problem_members(internal)})
         self._writer.write(wire.encode(reply))
         await self._writer.drain()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel and wait. Said again where it was not heard: a client that is just closing a connection may
-    lose the first word."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _main(descriptor: int) -> None:

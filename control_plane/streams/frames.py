@@ -23,6 +23,7 @@ from control_plane.models import Stage
 from control_plane.services import Tasks
 from control_plane.streams.reader import Entry, StreamReader
 from fleet import ids
+from fleet.cancellation import end_all
 from fleet.errors import BadMessage, BadName, StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Frame
@@ -112,8 +113,7 @@ class LiveView:
         if self._views.get(self._task) is self:
             del self._views[self._task]
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            await end_all([self._keeper])
             self._keeper = None
         self._follow(None)
 

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from fleet.cancellation import end_all
 from fleet.connect import blocking_client
 from fleet.keys import Keys
 from fleet.messages import Fields
@@ -58,9 +59,7 @@ class StreamReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
         await self._blocking.aclose()
 
     def follow(self, key: str, after: str, deliver: Deliver) -> Followed:

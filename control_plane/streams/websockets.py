@@ -14,6 +14,7 @@ from control_plane.auth import offered_subprotocol
 from control_plane.streams.events import Resume
 from control_plane.streams.frames import Viewer
 from control_plane.streams.hub import Tail
+from fleet.cancellation import end_all
 
 WRITE_TIMEOUT_S = 8.0
 """How long one message may take to leave; what is stuck longer is cut."""
@@ -50,9 +51,7 @@ class Socket:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
         for task in done:
             failure = task.exception()
             if isinstance(failure, TimeoutError):

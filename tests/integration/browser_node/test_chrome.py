@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from browser_node import processes
-from browser_node.chrome import Chrome, ChromeFailed, ChromeSpec, sandbox_possible, to_the_end
+from browser_node.chrome import Chrome, ChromeFailed, ChromeSpec, sandbox_possible
 from browser_node.chrome_binary import ChromeBinary
 from fleet.messages import SlotChange
 from tests.fakes.fake_control import FakeControl
@@ -85,22 +85,3 @@ async def test_a_node_that_leaves_while_a_chrome_is_replaced_waits_for_its_end(
     node.leave()
     await asyncio.wait_for(task, 20)
     assert not list((tmp_path / "state" / "slots").glob("*"))
-
-
-async def test_what_must_be_finished_is_finished_before_the_cancellation_goes_on() -> None:
-    go, done = asyncio.Event(), []
-
-    async def work() -> None:
-        await go.wait()
-        done.append("done")
-
-    caller = asyncio.create_task(to_the_end(work()))
-    await asyncio.sleep(0)
-    for _ in range(3):
-        caller.cancel()
-        await asyncio.sleep(0)
-    assert not caller.done()
-    go.set()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert done == ["done"]

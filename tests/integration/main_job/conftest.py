@@ -1,14 +1,17 @@
-"""One whole stack for this folder: two replicas, two nodes with two Chromes each, the sample town."""
+"""One whole stack a module: two replicas, two nodes with two Chromes each, the sample town, and a gated site."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from infra.stack.options import Options
@@ -90,7 +93,7 @@ class Gate:
         return web.Response(text=f"<title>{request.host}</title>", content_type="text/html")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gate() -> AsyncIterator[Gate]:
     gate = Gate()
     application = web.Application()
@@ -103,13 +106,20 @@ async def gate() -> AsyncIterator[Gate]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def client(tmp_path: Any, gate: Gate) -> AsyncIterator[Client]:
-    options = Options(
-        state=tmp_path / "state", replicas=2, nodes=2, slots=2, town=True,
-        egress_allow=(f"*.gate.test=127.0.0.1:{gate.port}",),
-    )  # fmt: skip
+def options(state: Path, gate: Gate) -> Options:
+    allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
+    return Options(state=state, replicas=2, nodes=2, slots=2, town=True, egress_allow=allowed)
+
+
+@contextlib.asynccontextmanager
+async def client_of(options: Options) -> AsyncIterator[Client]:
     async with Stack(options) as stack:
         headers = {"Authorization": f"Bearer {stack.api_key}"}
         async with aiohttp.ClientSession(headers=headers) as session:
             yield Client(stack, session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> AsyncIterator[Client]:
+    async with client_of(options(tmp_path_factory.mktemp("stack"), gate)) as client:
+        yield client

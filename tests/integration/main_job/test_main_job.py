@@ -8,11 +8,14 @@ import json
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra.sample_town.score import score
 from infra.sample_town.truth import load_truth
 from tests.integration.main_job.conftest import Client, Gate
 from tests.support import wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DIRECTORY = "http://directory.town.test/"
 
@@ -94,6 +97,20 @@ async def test_a_task_of_many_urls_uses_several_slots(client: Client) -> None:
     assert (state["status"], state["units"]) == ("completed", {"completed": 12})
 
 
+async def test_a_viewer_sees_the_page_move_and_capture_ends_with_the_last_one(client: Client) -> None:
+    task = await client.start("http://clock.town.test/", "http://bench.town.test/page/1", max_parallel=1)
+    async with client.session.get(client.url(f"/live_feed/{task}?fps=10")) as answer:
+        assert answer.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+        pictures = set()
+        body = b""
+        while len(pictures) < 3:
+            body += await asyncio.wait_for(answer.content.readany(), 20)
+            *whole, body = body.split(b"\xff\xd9")
+            pictures |= {part[part.find(b"\xff\xd8") :] for part in whole if b"\xff\xd8" in part}
+    (state,) = await client.ended(task)
+    assert state["status"] == "completed"
+
+
 async def test_killing_a_chrome_a_node_and_a_replica_loses_and_repeats_no_lead(client: Client) -> None:
     task = await client.start(DIRECTORY, platform="directory")
 
@@ -118,20 +135,6 @@ async def test_killing_a_chrome_a_node_and_a_replica_loses_and_repeats_no_lead(c
     assert len({json.dumps(r["observation_id"]) for r in told}) == len(told)
     town = {b["name"] for b in load_truth()["businesses"]}
     assert len(town & set(names)) >= 0.95 * len(town)
-
-
-async def test_a_viewer_sees_the_page_move_and_capture_ends_with_the_last_one(client: Client) -> None:
-    task = await client.start("http://clock.town.test/", "http://bench.town.test/page/1", max_parallel=1)
-    async with client.session.get(client.url(f"/live_feed/{task}?fps=10")) as answer:
-        assert answer.headers["Content-Type"].startswith("multipart/x-mixed-replace")
-        pictures = set()
-        body = b""
-        while len(pictures) < 3:
-            body += await asyncio.wait_for(answer.content.readany(), 20)
-            *whole, body = body.split(b"\xff\xd9")
-            pictures |= {part[part.find(b"\xff\xd8") :] for part in whole if b"\xff\xd8" in part}
-    (state,) = await client.ended(task)
-    assert state["status"] == "completed"
 
 
 async def _busy_node(client: Client) -> str:

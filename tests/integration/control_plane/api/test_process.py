@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from redis.asyncio import Redis
 
@@ -60,6 +61,32 @@ async def test_it_serves_until_told_and_its_log_holds_no_secret(
         assert secret.encode() not in log
 
 
+async def test_a_connection_ends_when_its_client_has_gone(
+    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    port = free_port()
+    process = await start(
+        redis_url=valkey_server.url, bind=f"127.0.0.1:{port}", bootstrap_key=KEY, fleet="process", state=str(tmp_path)
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession() as session:
+        await wait_until(lambda: _answers(session, url), timeout=START_TIMEOUT_S)
+        client = Client(session, url, KEY)
+        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        task = await client.start("http://93.184.215.14/")
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with session.ws_connect(f"{url}/api/scraper/ws/logs/{task}", headers=headers) as ws:
+            assert (await ws.receive_json())["type"] == "connected"
+            async with session.get(f"{url}/health/live") as kept_alive:
+                assert kept_alive.status == 200
+            assert len(_connections(process.pid, port)) == 2
+    # both are closed by the client; the server would keep them for 75 s (keep-alive) and 20 s (ping)
+    await wait_until(lambda: not _connections(process.pid, port), 10, "the server to close its ends")
+    process.send_signal(signal.SIGTERM)
+    _, log = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, b"Traceback" in log) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -77,3 +104,9 @@ async def test_wrong_settings_are_told_in_words(settings: dict[str, str], says: 
 
 async def _lists_tasks(client: Client) -> bool:
     return (await client.get("/api/tasks"))[0] == 200
+
+
+def _connections(pid: int, port: int) -> list[str]:
+    """States of the sockets that the server holds for its clients."""
+    sockets = psutil.Process(pid).net_connections("tcp")
+    return [s.status for s in sockets if s.laddr.port == port and s.status != psutil.CONN_LISTEN]
