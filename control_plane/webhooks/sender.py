@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import random
+import traceback
 from collections import Counter
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -92,8 +93,10 @@ class Sender:
             await self._attempt(claim)
         except StoreUnavailable as exc:
             log.warning("the word of a webhook is lost, it will be sent again", task=claim.task, error=str(exc))
-        except Exception:
-            log.exception("a webhook's delivery failed on our side", task=claim.task)
+        except Exception as exc:
+            # Not the exception's own words: they may hold the URL. The claim ends and the webhook is tried again.
+            where = traceback.format_tb(exc.__traceback__)
+            log.error("a webhook's delivery failed on our side", task=claim.task, error=type(exc).__name__, where=where)
 
     def _landed(self, claim: Claim, delivery: asyncio.Task[None]) -> None:
         self._under_way.discard(delivery)
