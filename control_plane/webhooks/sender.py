@@ -112,18 +112,20 @@ class Sender:
         failed_before = int(claim.record[b"webhook_attempts"])
         verdict = judge(answer, failed_before, random.random())  # noqa: S311 - spreads load, guards nothing
         status, error = (answer.status, "") if isinstance(answer, Answered) else (None, answer.reason)
-        counted = await self._scripts.webhook_settle(
+        counts = await self._scripts.webhook_settle(
             claim, verdict.outcome, status=status, error=error, delay=verdict.delay
         )
-        telemetry.WEBHOOKS.labels(verdict.counted if counted else "stale").inc()
-        say = log.warning if verdict.outcome == "failed" else log.info
+        outcome = verdict.counted if counts else "stale"
+        telemetry.WEBHOOKS.labels(outcome).inc()
+        given_up = counts and verdict.outcome == "failed"
+        say = log.warning if given_up else log.info
         say(
-            "a webhook was given up" if verdict.outcome == "failed" else "a webhook was sent",
+            "a webhook was given up" if given_up else "a webhook was sent",
             task=claim.task,
             tenant=claim.tenant,
             receiver=urlsplit(url).hostname,  # the rest of a URL may hold secrets
             attempt=failed_before + 1,
-            outcome=verdict.counted,
+            outcome=outcome,
             status=status,
             error=error or None,
         )
