@@ -29,7 +29,8 @@ _WEB_URL = re.compile(r"https?:", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".onion", ".test", ".invalid")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_FIRST_FREE_PORT = 1_024
 
 
 def admit(request: StartRequest, allowance: Allowance) -> StartRequest:
@@ -52,8 +53,9 @@ def admit(request: StartRequest, allowance: Allowance) -> StartRequest:
             if reason:
                 errors.append({"loc": ["queries", index], "message": reason})
     if request.webhook_url is not None:
-        reason = "webhooks are not built yet: follow the task's events, or poll its status"
-        errors.append({"loc": ["webhook_url"], "message": reason})
+        reason = refuse_webhook(request.webhook_url, allowance)
+        if reason:
+            errors.append({"loc": ["webhook_url"], "message": reason})
     if errors:
         raise Invalid(errors[0]["message"], errors=errors)
     return request.model_copy(update={"platforms": platforms})
@@ -75,6 +77,23 @@ def refuse(url: str, allowance: Allowance) -> str | None:
     if host == "localhost" or "." not in host or host.endswith(_LOCAL_SUFFIXES):
         return f"the name {host!r} is not one of the public Internet, and the fleet visits nothing else"
     return None
+
+
+def refuse_webhook(url: str, allowance: Allowance) -> str | None:
+    """Why nothing may be posted to ``url``, in a sentence; None when nothing speaks against it.
+
+    The rules for targets, and the ports that a node's egress proxy lets through: a request must not be made to speak
+    to a mail server.
+    """
+    reason = refuse(url, allowance)
+    if reason:
+        return reason
+    parts = _split(url)
+    assert not isinstance(parts, str)
+    host, port = parts
+    if port in DEFAULT_PORTS.values() or port >= _FIRST_FREE_PORT or allowance.target(host, port) is not None:
+        return None
+    return f"nothing is posted to port {port}: use 80, 443 or one from {_FIRST_FREE_PORT}"
 
 
 def _default_platform(queries: list[str]) -> str:
@@ -111,7 +130,7 @@ def _split(url: str) -> tuple[str, int] | str:
         return f"{shown!r} has no host that could be looked up"
     if port == 0:
         return f"{shown!r} has port 0"
-    return host, port or _DEFAULT_PORTS[parts.scheme]
+    return host, port or DEFAULT_PORTS[parts.scheme]
 
 
 def _host(parts: SplitResult) -> str | None:

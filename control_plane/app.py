@@ -26,6 +26,8 @@ from control_plane.store.client import LeadStore
 from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
 from control_plane.streams.reader import StreamReader
+from control_plane.webhooks.post import Post
+from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
 from fleet.clock import SystemClock
 from fleet.connect import command_client
@@ -122,8 +124,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         if background:
             from control_plane.background import Background
 
+            sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
             await running.enter_async_context(
-                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare)
+                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare, sender)
             )
         else:
             await prepare()

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
+from control_plane.webhooks.sender import Sender
 from fleet.cancellation import end_all
 from fleet.connect import Store, blocking_client
 from fleet.errors import StoreUnavailable
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """``async with Background(...)``: presence, ingest and reaper run until the block ends."""
+    """``async with Background(...)``: presence, ingest, reaper and webhooks run until the block ends."""
 
     def __init__(
         self,
@@ -40,11 +41,12 @@ class Background:
         scripts: Scripts,
         replica: str,
         prepare: Callable[[], Awaitable[None]],
+        webhooks: Sender,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
         self._presence = Presence(client, keys, replica, prepare)
         self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence)
-        self._scripts = scripts
+        self._scripts, self._webhooks = scripts, webhooks
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Background:
@@ -52,12 +54,14 @@ class Background:
             "presence": _every(PRESENCE_TICK, self._presence.tick),
             "ingest": _every(timedelta(0), self._ingest.tick),
             "reaper": _every(REAPER_TICK, self._reap),
+            "webhooks": _every(timedelta(0), self._webhooks.tick),
         }
         self._tasks = [asyncio.create_task(role, name=name) for name, role in roles.items()]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await end_all(self._tasks)
+        await self._webhooks.aclose()
         try:
             await self._presence.leave()
         except (RedisError, OSError) as exc:

@@ -13,8 +13,7 @@ from typing import Any, cast
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.protocol.ws_stream import WSStream
-from wsproto.events import Ping
+from hypercorn.protocol import ws_stream
 
 LOOK_EVERY_S = 1.0
 """How long a closed WebSocket may go unnoticed by its ping timer."""
@@ -28,11 +27,11 @@ class Connection(TCPServer):
         await self.idle_task.stop()
 
 
-async def send_pings(stream: WSStream) -> None:
+async def send_pings(stream: ws_stream.WSStream) -> None:
     """In place of ``WSStream._send_pings``: sleeps in short steps, and not past the end of the socket."""
     interval_s = stream.config.websocket_ping_interval or 0.0
     while not stream.closed:
-        await stream._send_wsproto_event(Ping())  # noqa: SLF001 - see above
+        await stream._send_wsproto_event(cast("Any", ws_stream).Ping())  # noqa: SLF001 - see above
         slept_s = 0.0
         while slept_s < interval_s and not stream.closed:
             await stream.context.sleep(min(LOOK_EVERY_S, interval_s - slept_s))
@@ -42,4 +41,4 @@ async def send_pings(stream: WSStream) -> None:
 def install() -> None:
     """Use them for every server of this process that starts from now on."""
     cast("Any", hypercorn.asyncio.run).TCPServer = Connection
-    cast("Any", WSStream)._send_pings = send_pings  # noqa: SLF001 - see above
+    cast("Any", ws_stream.WSStream)._send_pings = send_pings  # noqa: SLF001 - see above

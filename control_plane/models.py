@@ -101,7 +101,9 @@ class StartRequest(_Request):
         False,
         description="directory: also read each business's own site, for what its entry leaves out",
     )
-    webhook_url: Annotated[str, StringConstraints(max_length=MAX_QUERY_LENGTH)] | None = None
+    webhook_url: Annotated[str, StringConstraints(max_length=MAX_QUERY_LENGTH)] | None = Field(
+        None, description="gets a signed POST when the task has ended: see `webhooks` in this document"
+    )
 
 
 class Usage(_Answer):
@@ -121,6 +123,15 @@ class Started(_Answer):
     state: Literal["queued", "running"]
     queue_position: int | None = Field(None, description="units ahead in the order of dispatch; null when running")
     usage: Usage
+
+
+class WebhookStatus(_Answer):
+    """What became of a task's webhook. ``pending`` from the start of the task until one of the other two."""
+
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int = Field(0, description="attempts whose outcome is known")
+    last_status: int | None = Field(None, description="HTTP status of the last answer")
+    last_error: str | None = Field(None, description="why the last attempt got no answer")
 
 
 class TaskStatus(_Answer):
@@ -143,6 +154,15 @@ class TaskStatus(_Answer):
     error: str | None = None
     attempt: int = Field(0, description="highest attempt of any unit, from 1 once one has run")
     queue_position: int | None = Field(None, description="units ahead of its first waiting unit; null when none waits")
+    webhook: WebhookStatus | None = Field(None, description="null: no webhook was asked for")
+
+
+class WebhookMessage(_Answer):
+    """What is posted to a task's ``webhook_url`` once it has ended. ``timestamp`` is the end's, not the attempt's."""
+
+    type: Literal["task.completed", "task.error", "task.stopped"]
+    timestamp: datetime
+    data: TaskStatus = Field(description="the task's status, except that `webhook` is null")
 
 
 class TaskPage(_Answer):
@@ -263,6 +283,12 @@ class StreamToken(_Answer):
     expires_at: datetime
     task_id: str | None
     kinds: list[TokenKind]
+
+
+class WebhookSecret(_Answer):
+    """What verifies the tenant's webhooks, in the form that Standard Webhooks libraries take."""
+
+    secret: str
 
 
 class KeyRequest(_Request):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -12,6 +12,7 @@ from quart import Quart
 from werkzeug.routing import Rule
 
 from control_plane.auth import PUBLIC, Access
+from control_plane.models import WebhookMessage
 
 View = TypeVar("View", bound=Callable[..., Any])
 Shape = type[BaseModel] | TypeAdapter[Any]
@@ -85,6 +86,7 @@ def document(app: Quart) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION},
         "paths": paths,
+        "webhooks": {"task-ended": {"post": _webhook(schemas)}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -113,7 +115,7 @@ def _operation(
         "tags": [rule.endpoint.partition(".")[0]],
         "x-scope": policy.scope,
         "x-rate-class": policy.rate,
-        "parameters": _parameters(rule, described),
+        "parameters": _parameters(rule.arguments, described.query, described.headers),
         "responses": {
             "200": {"description": "the answer", "content": content},
             "default": {
@@ -129,12 +131,35 @@ def _operation(
     return operation
 
 
-def _parameters(rule: Rule, described: Description) -> list[dict[str, Any]]:
+def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What we post to a task's ``webhook_url``: the one call in this document that we make."""
+    told = {
+        "webhook-id": "the same in all attempts: a repeat is known by it",
+        "webhook-timestamp": "Unix seconds of the attempt; refuse what is older than five minutes",
+        "webhook-signature": "v1,<base64 HMAC-SHA256 of id.timestamp.body>, Standard Webhooks; "
+        "the key is at /api/auth/webhook-secret",
+    }
+    return {
+        "summary": "A task has ended.",
+        "parameters": _parameters({}, {}, told),
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(WebhookMessage, schemas)}},
+        },
+        "responses": {
+            "2XX": {"description": "delivered"},
+            "410": {"description": "given up at once"},
+            "default": {"description": "sent again, for about a day; redirects are not followed"},
+        },
+    }
+
+
+def _parameters(path: Iterable[str], query: Mapping[str, str], headers: Mapping[str, str]) -> list[dict[str, Any]]:
     text = {"type": "string"}
     return [
-        *({"name": name, "in": "path", "required": True, "schema": text} for name in sorted(rule.arguments)),
-        *({"name": n, "in": "query", "description": d, "schema": text} for n, d in described.query.items()),
-        *({"name": n, "in": "header", "description": d, "schema": text} for n, d in described.headers.items()),
+        *({"name": name, "in": "path", "required": True, "schema": text} for name in sorted(path)),
+        *({"name": n, "in": "query", "description": d, "schema": text} for n, d in query.items()),
+        *({"name": n, "in": "header", "description": d, "schema": text} for n, d in headers.items()),
     ]
 
 

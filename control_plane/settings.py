@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     auth: Literal["on", "off"] = Field("on", description="`off` needs a loopback bind; every call is tenant default's")
     secret: SecretStr = Field(
         default_factory=lambda: SecretStr(secrets.token_urlsafe(32)),
-        description="signs stream tokens; the same on all replicas; absent: a new one every start",
+        description="signs stream tokens and webhooks; the same on all replicas; absent: a new one every start",
         min_length=16,
     )
     bootstrap_key: SecretStr | None = Field(

@@ -38,6 +38,12 @@ FRAMES_DROPPED = Counter(
 STREAMS_CUT = Counter("leadfleet_streams_cut", "Streams ended by us", ["reason"], registry=REGISTRY)
 STORE_ERRORS = Counter("leadfleet_store_errors", "Requests that Valkey did not answer", registry=REGISTRY)
 S3_OPERATIONS = Counter("leadfleet_s3_operations", "Object storage calls", ["operation", "outcome"], registry=REGISTRY)
+WEBHOOKS = Counter(
+    "leadfleet_webhook_attempts",
+    "Attempts to deliver a webhook: delivered, retried, gone, exhausted, expired, stale (overtaken by another replica)",
+    ["outcome"],
+    registry=REGISTRY,
+)
 
 FLEET_STATES = {
     "units": ("leadfleet_units", "Units by state; queued and waiting ones are the queue's depth", "state"),
@@ -45,6 +51,7 @@ FLEET_STATES = {
 }
 FLEET_GAUGES = {
     "nodes": ("leadfleet_nodes", "Nodes whose session is alive"),
+    "webhook_receivers": ("leadfleet_webhook_receivers", "Receivers that are owed a webhook"),
     "wait_seconds_mean": ("leadfleet_wait_seconds_mean", "Mean time a unit waited for its slot"),
     "unit_seconds_mean": ("leadfleet_unit_seconds_mean", "Moving mean of how long a unit runs"),
 }

@@ -151,6 +151,16 @@ class Keys:
         """zset → due (ms) · scripts · reaper: ``queue|<task>``, ``run|<task>``, ``grace|<slot>|<fence>``."""
         return f"{self.root}:deadlines"
 
+    def webhooks(self) -> str:
+        """zset ``tenant|receiver`` → earliest due (ms) · scripts remove empty lines · scripts · scripts, metrics:
+        receivers that are owed a webhook."""
+        return f"{self.root}:webhooks"
+
+    def webhook_line(self, tenant: str, receiver: str) -> str:
+        """zset task → due (ms) · settled, given up or expired ones are removed · scripts · scripts: webhooks of one
+        receiver; a claim is a due time moved ahead."""
+        return f"{self.root}:webhook-line:{tenant}:{receiver}"
+
     def dead(self) -> str:
         """stream, MAXLEN ~10,000 · scripts · API: units that were given up, with their last error."""
         return f"{self.root}:dead"

@@ -17,11 +17,13 @@ from control_plane.models import (
     NewKey,
     StreamToken,
     StreamTokenRequest,
+    WebhookSecret,
     WhoAmI,
 )
 from control_plane.openapi import describes
 from control_plane.services import services
 from control_plane.web import answer, read_body
+from control_plane.webhooks import message
 
 blueprint = Blueprint("auth", __name__)
 
@@ -53,6 +55,15 @@ async def stream_token() -> Response:
     )
     token = tokens.sign(claims, settings.secret.get_secret_value())
     return answer(StreamToken(token=token, expires_at=expires, task_id=asked.task_id, kinds=asked.kinds))
+
+
+@blueprint.get("/api/auth/webhook-secret")
+@access("keys:write", rate="auth")
+@describes(answer=WebhookSecret)
+async def webhook_secret() -> Response:
+    """What verifies the signatures of your webhooks. The same until LEADFLEET_SECRET changes."""
+    key = message.signing_key(principal().tenant, services().settings.secret.get_secret_value())
+    return answer(WebhookSecret(secret=message.shown(key)))
 
 
 @blueprint.post("/api/auth/keys")

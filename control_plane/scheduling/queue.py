@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from redis.exceptions import RedisError
@@ -22,6 +23,7 @@ from control_plane.models import (
     TaskPage,
     TaskStatus,
     Usage,
+    WebhookStatus,
 )
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
 from fleet import ids
@@ -66,6 +68,7 @@ class TaskQueue:
                 queue_timeout_ms=(request.queue_timeout_s or 0) * 1000,
                 idempotency=_digest(idempotency_key) if idempotency_key else "",
                 body=_digest(spec),
+                webhook_line=_webhook_line(tenant, request.webhook_url) if request.webhook_url else "",
             )
         )
         if isinstance(answer, Refused):
@@ -82,7 +85,7 @@ class TaskQueue:
     async def status(self, tenant: str, task: str) -> TaskStatus:
         flat = await self._own(tenant, task)
         position = await self._scripts.position(tenant, task) if flat[b"state"] == b"queued" else None
-        return _task_status(task, flat, position)
+        return task_status(task, flat, position)
 
     async def tasks(self, tenant: str, *, status: str | None, limit: int, offset: int) -> TaskPage:
         """Newest first. A status filter looks at the newest MAX_PAGE tasks."""
@@ -206,6 +209,7 @@ class TaskQueue:
             "units": {s.value: number.get(f"units_{s}", 0) for s in UnitState},
             "tasks": {s.value: number.get(f"tasks_{s}", 0) for s in TaskState if s.terminal},
             "slots": {s.value: sum(view.state == s for view in slots) for s in SlotState},
+            "webhook_receivers": await self._ask("count webhooks", self._client.zcard(self._keys.webhooks())),
             "nodes": await self._ask("count nodes", self._client.zcard(self._keys.nodes())),
             "errors": {k.removeprefix("errors:"): v for k, v in number.items() if k.startswith("errors:")},
             "unit_seconds_mean": number.get("unit_ms_mean", 0) / 1000,
@@ -281,7 +285,7 @@ class TaskQueue:
             for name in names:
                 pipe.hgetall(self._keys.task(name.decode()))
             records = await self._ask("read tasks", pipe.execute()) if names else []
-        return [_task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
+        return [task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
 
     async def _slot(self, node: str, index: int, tenant: str | None) -> SlotView | None:
         slot = ids.slot_id(node, index)
@@ -320,7 +324,8 @@ def node_options(request: StartRequest) -> dict[str, Any]:
     return request.model_dump(mode="json", include=wanted, exclude_none=True)
 
 
-def _task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
+def task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
+    """A task as clients see it, from its hash in the store."""
     spec = orjson.loads(flat[b"spec"])
     text = {k.decode(): v.decode() for k, v in flat.items() if k not in {b"spec", b"options"}}
     started, ended = _time(flat.get(b"started")), _time(flat.get(b"ended"))
@@ -343,7 +348,25 @@ def _task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
         error=f"{error}: {text.get('detail', '')}" if error else None,
         attempt=int(text.get("attempt", 0)),
         queue_position=position,
+        webhook=_webhook_status(text),
     )
+
+
+def _webhook_status(text: dict[str, str]) -> WebhookStatus | None:
+    if "webhook" not in text:
+        return None
+    status = text.get("webhook_status")
+    return WebhookStatus(
+        state=text["webhook"],
+        attempts=int(text["webhook_attempts"]),
+        last_status=int(status) if status else None,
+        last_error=text.get("webhook_error") or None,
+    )
+
+
+def _webhook_line(tenant: str, url: str) -> str:
+    """Which line a webhook waits in: one a tenant and receiver (host and port, as a name that can be part of a key)."""
+    return f"{tenant}|{_digest(urlsplit(url).netloc.lower())[:16]}"
 
 
 def _node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> NodeView:

@@ -64,6 +64,7 @@ class NewTask:
     queue_timeout_ms: int = 0
     idempotency: str = ""
     body: str = ""
+    webhook_line: str = ""  # "tenant|receiver" when the task's end is to be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,27 @@ class Reaped:
     deadlines: int
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A webhook that is ours until its lease ends. ``record`` is the task's hash as it was then."""
+
+    task: str
+    record: dict[bytes, bytes]
+
+    @property
+    def number(self) -> int:
+        """Which claim of this webhook it is; a later one takes it away."""
+        return int(self.record[b"webhook_claim"])
+
+    @property
+    def tenant(self) -> str:
+        return self.record[b"tenant"].decode()
+
+    @property
+    def line(self) -> str:
+        return self.record[b"webhook_line"].decode()
+
+
 class Scripts:
     """All state changes of a fleet."""
 
@@ -124,7 +146,7 @@ class Scripts:
         units = [part for pair in new.units for part in pair]
         reply = await self._call(
             "submit", new.tenant, new.task, new.label, new.priority, new.max_parallel, new.max_results, new.timeout_ms,
-            new.queue_timeout_ms, new.options, new.spec, new.idempotency, new.body, *units,
+            new.queue_timeout_ms, new.options, new.spec, new.idempotency, new.body, new.webhook_line, *units,
         )  # fmt: skip
         verdict = reply[0].decode()
         if verdict in {"ok", "replayed"}:
@@ -202,6 +224,31 @@ class Scripts:
 
     async def reap(self) -> Reaped:
         return Reaped(*map(int, await self._call("reap")))
+
+    async def webhook_claim(
+        self, lease: timedelta, *, most: int, a_receiver: int, a_tenant: int, held: Mapping[str, int]
+    ) -> tuple[list[Claim], list[str]]:
+        """Webhooks that were due and are ours now, and the tasks that expired before theirs was delivered.
+
+        ``held``: how many we have in our hands, a line and a tenant; never more than ``a_receiver`` and ``a_tenant``.
+        """
+        reply = await self._call(
+            "webhook_claim", lease // timedelta(milliseconds=1), most, a_receiver, a_tenant,
+            *(part for pair in held.items() for part in pair),
+        )  # fmt: skip
+        claimed, expired = reply
+        claims = [Claim(task.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for task, flat in claimed]
+        return claims, [task.decode() for task in expired]
+
+    async def webhook_settle(
+        self, claim: Claim, outcome: str, *, status: int | None, error: str, delay: timedelta
+    ) -> bool:
+        """Whether it counted; False when the webhook was not ours any more. ``delay`` is that of a ``retry``."""
+        reply = await self._call(
+            "webhook_settle", claim.task, claim.number, outcome, "" if status is None else status, error,
+            delay // timedelta(milliseconds=1),
+        )  # fmt: skip
+        return bool(reply == b"ok")
 
     async def _call(self, script: str, *args: str | bytes | int) -> Any:
         """One EVALSHA; a store that forgot its scripts is told again."""

@@ -221,6 +221,25 @@ local function expire_task(task)
   end)
 end
 
+-- Webhooks: one line of deliveries a receiver, so that a slow receiver keeps only its own line waiting ------------------
+
+-- A line is called 'tenant|receiver'; its score in `webhooks` is the earliest due time in it.
+local function line_key(line) return K.webhook_line(string.match(line, '^(.+)|(.+)$')) end
+
+local function order_line(line)
+  local first = redis.call('ZRANGE', line_key(line), 0, 0, 'WITHSCORES')
+  if first[1] then
+    redis.call('ZADD', K.webhooks(), first[2], line)
+  else
+    redis.call('ZREM', K.webhooks(), line)
+  end
+end
+
+local function owe_webhook(line, task, due)
+  redis.call('ZADD', line_key(line), due, task)
+  order_line(line)
+end
+
 local KIND_OF_STATE = { stopped = 'task_stopped', completed = 'task_completed', error = 'task_error' }
 
 local function finish(task, state, reason, detail)
@@ -229,6 +248,8 @@ local function finish(task, state, reason, detail)
   redis.call('ZREM', K.deadlines(), 'queue|' .. task, 'run|' .. task)
   count('tasks_' .. state)
   emit_state(task, KIND_OF_STATE[state], state, reason, detail)
+  local line = redis.call('HGET', K.task(task), 'webhook_line')
+  if line then owe_webhook(line, task, NOW) end
   expire_task(task)
 end
 

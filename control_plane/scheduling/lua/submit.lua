@@ -1,11 +1,12 @@
 -- A task and its units enter the store, or are refused as a whole.
 -- ARGV: limits, tenant, task, label, priority, max_parallel, max_results, timeout_ms, queue_timeout_ms, options, spec,
---       idempotency digest ('' for none), body digest, then platform, query a unit.
+--       idempotency digest ('' for none), body digest, webhook line 'tenant|receiver' ('' for none), then platform,
+--       query a unit.
 -- Returns {'ok', task, used, limit} · {'replayed', task, used, limit} · {'mismatch'} · {'queue_full', backlog} ·
 --         {'quota', used, limit, seconds until midnight UTC}
 local tenant, task, label = ARGV[2], ARGV[3], ARGV[4]
-local digest, body = ARGV[12], ARGV[13]
-local first = 14
+local digest, body, line = ARGV[12], ARGV[13], ARGV[14]
+local first = 15
 local units = (#ARGV - first + 1) / 2
 
 local day = int(math.floor(NOW / 86400000))
@@ -34,6 +35,9 @@ redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', A
            'arrival', redis.call('INCR', K.arrivals()), 'created', NOW, 'units', units, 'paused', '0', 'found', 0,
            'pages', 0, 'n_waiting', units, 'n_queued', 0, 'n_running', 0, 'n_retrying', 0, 'n_paused', 0,
            'n_completed', 0, 'n_failed', 0, 'n_stopped', 0)
+if line ~= '' then
+  redis.call('HSET', K.task(task), 'webhook', 'pending', 'webhook_line', line, 'webhook_attempts', 0)
+end
 for i = 0, units - 1 do
   local platform, query = ARGV[first + 2 * i], ARGV[first + 2 * i + 1]
   redis.call('HSET', K.unit(task .. '.' .. int(i)), 'state', 'waiting', 'platform', platform, 'query', query)

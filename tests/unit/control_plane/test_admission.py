@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.admission import admit, refuse
+from control_plane.admission import admit, refuse, refuse_webhook
 from control_plane.errors import Invalid
 from control_plane.models import StartRequest
 from fleet.addresses import Allowance
@@ -109,3 +109,16 @@ def test_an_allowance_opens_what_it_names_and_nothing_else() -> None:
     assert refuse("http://127.0.0.1:9000/", TOWN) is None
     assert refuse("http://127.0.0.1:9001/", TOWN)
     assert refuse("http://town.example.test/", TOWN)
+
+
+def test_a_webhook_follows_the_rules_for_targets() -> None:
+    with pytest.raises(Invalid) as refused:
+        admit(asked("https://example.com", webhook_url="http://169.254.169.254/"), NOTHING)
+    assert [error["loc"] for error in refused.value.errors] == [["webhook_url"]]
+    assert admit(asked("https://example.com", webhook_url="http://hook.town.test/"), TOWN).webhook_url
+
+
+@pytest.mark.parametrize(("port", "taken"), [(80, True), (443, True), (8080, True), (25, False), (1023, False)])
+def test_nothing_is_posted_to_ports_of_other_services(port: int, taken: bool) -> None:
+    assert (refuse_webhook(f"https://example.com:{port}/", NOTHING) is None) is taken
+    assert refuse_webhook(f"https://shop.town.test:{port}/", TOWN) is None
