@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from leads.addresses import AddressMatch, find_addresses
 from leads.extract.businesses import country_of, find_businesses, make_geo
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
+from leads.extract.credits import Credits, find_credits
 from leads.extract.document import Document, host_of
 from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
@@ -48,7 +49,8 @@ _MAP_POINT = (
 def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
     items = find_items(document)
-    evidence = gather(document)
+    credited = find_credits(document)
+    evidence = gather(document, credited)
     for region in country_of(items)[:5]:
         evidence.add_page(region, 3.0)
     structured = find_businesses(items, document, evidence)
@@ -56,12 +58,12 @@ def assemble(document: Document) -> list[Lead]:
     addresses = find_addresses(texts, evidence.ranked)
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
-    phones = find_page_phones(document, evidence)
-    emails = find_page_emails(document)
-    drafts = _drafts(document, structured, addresses)
+    phones = find_page_phones(document, evidence, credited)
+    emails = find_page_emails(document, credited)
+    drafts = _drafts(document, structured, addresses, credited)
     _hand_out(drafts, phones, emails)
     if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
-        _add_page_facts(document, drafts[0])
+        _add_page_facts(document, drafts[0], credited)
     leads = [draft.freeze(document.url) for draft in drafts[:MAX_LEADS]]
     return [lead for lead in leads if _is_lead(lead)]
 
@@ -74,10 +76,15 @@ def _is_lead(lead: Lead) -> bool:
     return known is not None and known.confidence >= _MIN_NAME_CONFIDENCE
 
 
-def _drafts(document: Document, structured: list[Draft], addresses: list[AddressMatch]) -> list[Draft]:
+def _drafts(
+    document: Document, structured: list[Draft], addresses: list[AddressMatch], credited: Credits
+) -> list[Draft]:
     """The structured businesses, joined by the addresses of the layout that are not theirs."""
     name = find_name(
-        document, [draft.name for draft in structured[:1] if draft.name], [found.first_line for found in addresses]
+        document,
+        [draft.name for draft in structured[:1] if draft.name],
+        [found.first_line for found in addresses],
+        credited,
     )
     drafts = list(structured)
     unnamed: list[Draft] = []
@@ -174,13 +181,13 @@ def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
     return best
 
 
-def _add_page_facts(document: Document, main: Draft) -> None:
+def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     """What a page says about itself counts for its one business."""
     parts = urlsplit(document.url)
     main.set("website", _linked_website(document), "link", 0.75)
     if parts.scheme in ("http", "https") and parts.netloc:
         main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
-    socials = find_socials(link.url for link in document.links)
+    socials = find_socials(link.url for link in document.links if not credited.cover_link(link, document.lines))
     if socials:
         held = main.values.get("socials", {})
         main.set("socials", socials, "link", 0.8)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import phonenumbers
 
 from leads.addresses import find_addresses
+from leads.extract.credits import Credits
 from leads.extract.document import Document
 from leads.phones import find_phones, has_nanp_shape, may_hold_phone
 from leads.regions import CURRENCY_REGION, countries_in, region_of_host, region_of_language
@@ -40,16 +41,6 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<!\d)\(?0[2378]\)?[ -]\d{4}[ -]\d{4}(?!\d)"), "AU"),
     (re.compile(r"(?<!\d)0[1-9](?:[ .]\d\d){4}(?!\d)"), "FR"),
     (re.compile(r"(?<!\d)[6-9]\d{2}[ .]?\d{2}[ .]?\d{2}[ .]?\d{2}(?!\d)"), "ES"),
-)
-
-# Who made the site is not whom it is about.
-_CREDIT = re.compile(
-    r"\b(?:web ?site|web|site|theme|page)s? (?:by|von|par|door|por|di|av)\b|\b(?:web[ -]?design|designed|"
-    r"developed|powered|"
-    r"hosted|created|made|built|umsetzung|realisierung|gestaltung|réalisation|réalisé|création|conception|diseño web|"
-    r"diseñado|realizzazione|sito realizzato|ontwerp|webdesign|webbdesign|realisatie|"
-    r"desarrollo)\b.{0,10}(?:by|von|par|door|por|:|di|av|da)",
-    re.IGNORECASE,
 )
 
 
@@ -85,16 +76,14 @@ class RegionEvidence:
         return sorted(scores, key=lambda region: -scores[region])[:_MAX_REGIONS]
 
 
-def gather(document: Document) -> RegionEvidence:
+def gather(document: Document, credited: Credits) -> RegionEvidence:
     """Every clue the page gives, in one pass over its lines."""
     evidence = RegionEvidence()
     evidence.add_page(region_of_host(document.host), _TLD)
     _from_languages(document, evidence)
     _from_metas(document, evidence)
     for line in document.lines:
-        text = line.text
-        if credits_maker(text):
-            continue
+        text = credited.own_text(line)
         for _, region in countries_in(text[:400])[:8]:
             evidence.add_near(line.number, region, _COUNTRY_LINE if len(text) <= 60 else _COUNTRY_IN_PROSE)
         if "+" in text and may_hold_phone(text):
@@ -107,11 +96,6 @@ def gather(document: Document) -> RegionEvidence:
         if found.confidence >= 0.8:
             evidence.add_near(found.last_line, found.address.country, _ADDRESS)
     return evidence
-
-
-def credits_maker(text: str) -> bool:
-    """Whether a line names who made the site."""
-    return _CREDIT.search(text[:200]) is not None
 
 
 def _no_ranking(_: int) -> Sequence[str]:

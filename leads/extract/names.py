@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leads.domains import own_domain
+from leads.extract.credits import Credits
 from leads.extract.document import Document, clean, text_of
 
 MAX_NAME = 120
@@ -83,10 +84,10 @@ class _Candidate:
     weight: float
 
 
-def find_name(document: Document, structured: list[str], address_lines: list[int]) -> Name | None:
+def find_name(document: Document, structured: list[str], address_lines: list[int], credited: Credits) -> Name | None:
     """The page's best name. ``structured`` are names that structured data gave; ``address_lines`` the first
     lines of its addresses, since the line above an address is often whose address it is."""
-    candidates = list(_candidates(document, structured, address_lines))
+    candidates = list(_candidates(document, structured, address_lines, credited))
     if not candidates:
         return None
     domain = own_domain(document.url)
@@ -96,7 +97,9 @@ def find_name(document: Document, structured: list[str], address_lines: list[int
     return Name(best.text, best.source, round(min(0.95, 0.2 + score / 4), 2))
 
 
-def _candidates(document: Document, structured: list[str], address_lines: list[int]) -> Iterator[_Candidate]:
+def _candidates(
+    document: Document, structured: list[str], address_lines: list[int], credited: Credits
+) -> Iterator[_Candidate]:
     for name in structured:
         yield from _candidate(name, "structured", 3.0)
     yield from _candidate(document.metas.get("og:site_name", ""), "og:site_name", 2.0)
@@ -104,7 +107,7 @@ def _candidates(document: Document, structured: list[str], address_lines: list[i
     yield from _from_title(document.title, "title")
     if document.metas.get("og:title", "") != document.title:
         yield from _from_title(document.metas.get("og:title", ""), "og:title")
-    yield from _from_copyright(document)
+    yield from _from_copyright(document, credited)
     for heading in document.root.iter("h1"):
         yield from _candidate(text_of(heading, 200), "h1", 1.0)
     for line, alt, element in document.alts[:40]:
@@ -122,9 +125,9 @@ def _from_title(title: str, source: str) -> Iterator[_Candidate]:
         yield from _candidate(piece, source, 1.0 + edge)
 
 
-def _from_copyright(document: Document) -> Iterator[_Candidate]:
+def _from_copyright(document: Document, credited: Credits) -> Iterator[_Candidate]:
     for line in document.lines:
-        text = line.text
+        text = credited.own_text(line)
         if "©" not in text and "opyright" not in text and "(c)" not in text.lower() and "OPYRIGHT" not in text:
             continue
         for found in _COPYRIGHT.finditer(text[:600]):
