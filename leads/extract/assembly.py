@@ -60,7 +60,8 @@ def assemble(document: Document) -> list[Lead]:
         evidence.add_near(found.last_line, found.address.country, 2.0)
     phones = find_page_phones(document, evidence, credited)
     emails = find_page_emails(document, credited)
-    drafts = _drafts(document, structured, addresses, credited)
+    mail_domains = [each.email.address.partition("@")[2] for each in emails]
+    drafts = _drafts(document, structured, addresses, credited, mail_domains)
     _hand_out(drafts, phones, emails)
     if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
         _add_page_facts(document, drafts[0], credited)
@@ -77,7 +78,11 @@ def _is_lead(lead: Lead) -> bool:
 
 
 def _drafts(
-    document: Document, structured: list[Draft], addresses: list[AddressMatch], credited: Credits
+    document: Document,
+    structured: list[Draft],
+    addresses: list[AddressMatch],
+    credited: Credits,
+    mail_domains: list[str],
 ) -> list[Draft]:
     """The structured businesses, joined by the addresses of the layout that are not theirs."""
     name = find_name(
@@ -85,6 +90,7 @@ def _drafts(
         [draft.name for draft in structured[:1] if draft.name],
         [found.first_line for found in addresses],
         credited,
+        mail_domains,
     )
     drafts = list(structured)
     unnamed: list[Draft] = []
