@@ -50,7 +50,9 @@ def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
     items = find_items(document)
     credited = find_credits(document)
-    evidence = gather(document, credited)
+    emails = find_page_emails(document, credited)
+    mail_domains = [each.email.address.partition("@")[2] for each in emails]
+    evidence = gather(document, credited, mail_domains)
     for region in country_of(items)[:5]:
         evidence.add_page(region, 3.0)
     structured = find_businesses(items, document, evidence)
@@ -59,8 +61,6 @@ def assemble(document: Document) -> list[Lead]:
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
     phones = find_page_phones(document, evidence, credited)
-    emails = find_page_emails(document, credited)
-    mail_domains = [each.email.address.partition("@")[2] for each in emails]
     drafts = _drafts(document, structured, addresses, credited, mail_domains)
     _hand_out(drafts, phones, emails)
     if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:

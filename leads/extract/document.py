@@ -36,6 +36,7 @@ _REVERSED_RULE = re.compile(r"\.([\w-]{1,60})\s{0,4}\{[^{}]{0,400}bidi-override"
 MAX_HTML_CHARS = 4_000_000
 MAX_LINES = 20_000
 MAX_LINE_CHARS = 4_000
+MAX_HEAD_LINKS = 300
 MAX_SELECTOR_STEPS = 40
 
 
@@ -71,13 +72,16 @@ class Link:
 
 @dataclass(slots=True)
 class Document:
-    """One page. ``url`` is where it was read from, ``base`` what its links are relative to."""
+    """One page. ``url`` is where it was read from, ``base`` what its links are relative to, ``canonical`` what it
+    says its address is, ``own_languages`` its hreflang tags."""
 
     url: str
     base: str
     root: Element
     title: str = ""
     language: str = ""
+    canonical: str = ""
+    own_languages: list[str] = field(default_factory=list)
     metas: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -183,6 +187,17 @@ def _read_head(document: Document) -> None:
     base = root.find(".//base")
     if base is not None and base.get("href"):
         document.base = document.resolve(base.get("href")) or document.url
+    for link in islice(root.iter("link"), MAX_HEAD_LINKS):
+        _read_head_link(document, link)
+
+
+def _read_head_link(document: Document, link: Element) -> None:
+    """The page's own address, and the languages under which it is listed beside its translations."""
+    kind, href = (link.get("rel") or "").lower(), link.get("href") or ""
+    if kind == "canonical":
+        document.canonical = document.canonical or document.resolve(href) or ""
+    elif kind == "alternate" and link.get("hreflang") and document.resolve(href) == document.url:
+        document.own_languages.append(link.get("hreflang"))
 
 
 class _Walker:
