@@ -41,7 +41,7 @@ _DIGITS = re.compile(r"\d")
 _DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9]\d)")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
 _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
-# "555-3900Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
+# "555-0139Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
 _GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
 _SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
 _VANITY = re.compile(
@@ -49,6 +49,10 @@ _VANITY = re.compile(
     r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
 )
 _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
+
+
+_DATE = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([-./])\d{1,2}\2\d{1,2}")
+_RANGE = re.compile(r"(\d{4,6})\s?[-–]\s?(\d{4,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,11 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     matches: list[PhoneMatch] = []
     for region in (_INTERNATIONAL_ONLY, *regions):
         for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):
-            if not _overlaps(matches, found.start, found.end) and _is_grouped_well(found.raw_string, found.number):
+            if (
+                not _overlaps(matches, found.start, found.end)
+                and _is_grouped_well(found.raw_string, found.number)
+                and not _is_date_or_range(found.raw_string)
+            ):
                 start = found.start - (searched[found.start] == "+" and text[found.start] == "0")
                 matches.append(PhoneMatch(start, found.end, text[start : found.end], found.number))
     if any(region in ("US", "CA") for region in regions):
@@ -174,11 +182,19 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
 
 
 def _is_grouped_well(raw: str, number: PhoneNumber) -> bool:
-    """North American numbers end in four digits; ``21740 - 21749`` is a range of postal codes."""
+    """North American numbers end in four digits; ``20300 - 20399`` is a range of postal codes."""
     if number.country_code != _NANP or raw.startswith("+"):
         return True
     last = re.findall(r"\d+", raw.split("x", maxsplit=1)[0])[-1] if not number.extension else "0000"
     return len(last) == 4 or len(last) >= 7
+
+
+def _is_date_or_range(raw: str) -> bool:
+    """``26-08-2009`` is a day and ``08800 - 08899`` a range of codes: both are numbers somewhere by their digits."""
+    if _DATE.fullmatch(raw):
+        return True
+    span = _RANGE.fullmatch(raw)
+    return span is not None and len(span[1]) == len(span[2]) and span[1][:2] == span[2][:2] and span[1] < span[2]
 
 
 def _overlaps(matches: Sequence[PhoneMatch], start: int, end: int) -> bool:

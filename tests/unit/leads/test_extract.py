@@ -28,10 +28,10 @@ def numbers(lead: Lead) -> list[str | None]:
 JSON_LD = """<script type="application/ld+json">
 { /* made by hand */ "@context": "https://schema.org", "@graph": [
   {"@type": "WebSite", "publisher": {"@id": "#org"}},
-  {"@type": "Dentist", "@id": "#org", "name": "Oak Dental", "telephone": "020 7031 3000", "faxNumber": "020 7031 3001",
+  {"@type": "Dentist", "@id": "#org", "name": "Oak Dental", "telephone": "020 7946 0000", "faxNumber": "020 7946 0001",
    "email": "info@oak-dental.co.uk", "url": "/", "sameAs": ["https://www.facebook.com/oakdental"],
    "address": {"@type": "PostalAddress", "streetAddress": "7 High Street", "addressLocality": "London",
-               "postalCode": "W1J 7BU", "addressCountry": "GB"},
+               "postalCode": "N1 9ZZ", "addressCountry": "GB"},
    "geo": {"latitude": "51.5", "longitude": -0.14}, "aggregateRating": {"ratingValue": "4.8", "reviewCount": "1,204"},
    "openingHoursSpecification": [{"dayOfWeek": ["Monday", "Tuesday", "Wednesday"], "opens": "09:00",
                                  "closes": "17:00"}],
@@ -39,22 +39,22 @@ JSON_LD = """<script type="application/ld+json">
 ]}</script>"""
 
 MICRODATA = """<div itemscope itemtype="https://schema.org/Dentist"><h1 itemprop="name">Oak Dental</h1>
-<span itemprop="telephone">020 7031 3000</span> Fax <span itemprop="faxNumber">020 7031 3001</span>
+<span itemprop="telephone">020 7946 0000</span> Fax <span itemprop="faxNumber">020 7946 0001</span>
 <a itemprop="email" href="mailto:info@oak-dental.co.uk">write</a>
 <div itemprop="address" itemscope itemtype="https://schema.org/PostalAddress">
 <span itemprop="streetAddress">7 High Street</span>, <span itemprop="addressLocality">London</span>
-<span itemprop="postalCode">W1J 7BU</span><meta itemprop="addressCountry" content="GB"></div></div>"""
+<span itemprop="postalCode">N1 9ZZ</span><meta itemprop="addressCountry" content="GB"></div></div>"""
 
-H_CARD = """<div class="vcard"><b class="fn org">Oak Dental</b> <span class="tel">020 7031 3000</span>
-<span class="tel"><i class="type">Fax</i> <i class="value">020 7031 3001</i></span>
+H_CARD = """<div class="vcard"><b class="fn org">Oak Dental</b> <span class="tel">020 7946 0000</span>
+<span class="tel"><i class="type">Fax</i> <i class="value">020 7946 0001</i></span>
 <a class="email" href="mailto:info@oak-dental.co.uk">mail</a>
 <div class="adr"><span class="street-address">7 High Street</span>
-<span class="locality">London</span> <span class="postal-code">W1J 7BU</span>
+<span class="locality">London</span> <span class="postal-code">N1 9ZZ</span>
 <span class="country-name">UK</span></div></div>"""
 
-LAYOUT = """<h1>Oak Dental</h1><p>7 High Street<br>London<br>W1J 7BU</p>
-<table><tr><td>Phone</td><td><span>020</span> <b>7031</b> <i>3000</i></td></tr>
-<tr><td>Fax:</td><td>020 7031 3001</td></tr></table>
+LAYOUT = """<h1>Oak Dental</h1><p>7 High Street<br>London<br>N1 9ZZ</p>
+<table><tr><td>Phone</td><td><span>020</span> <b>7946</b> <i>0000</i></td></tr>
+<tr><td>Fax:</td><td>020 7946 0001</td></tr></table>
 <p>info [at] oak-dental [dot] co [dot] uk</p>"""
 
 
@@ -62,12 +62,12 @@ LAYOUT = """<h1>Oak Dental</h1><p>7 High Street<br>London<br>W1J 7BU</p>
 def test_the_same_business_in_every_syntax(body: str) -> None:
     (lead,) = extract(page(body, "<title>Contact us | Oak Dental</title>"), URL)
     assert lead.display_name == "Oak Dental"
-    assert numbers(lead) == ["+442070313000", "+442070313001"]
+    assert numbers(lead) == ["+442079460000", "+442079460001"]
     assert [phone.kind for phone in lead.phones] == ["voice", "fax"]
     assert lead.emails == ["info@oak-dental.co.uk"]
     assert lead.address is not None
     assert lead.address.model_dump() == {
-        "street": "7 High Street", "city": "London", "region": None, "postal_code": "W1J 7BU", "country": "GB",
+        "street": "7 High Street", "city": "London", "region": None, "postal_code": "N1 9ZZ", "country": "GB",
     }  # fmt: skip
     assert {"display_name", "phones", "emails", "address"} <= lead.provenance.keys()
 
@@ -84,11 +84,11 @@ def test_what_json_ld_tells_beyond_contacts() -> None:
 
 
 def test_the_country_is_inferred_per_number() -> None:
-    body = """<h2>Australia</h2><p>Ph: 03 6224 0937</p><p>one</p><p>two</p><p>three</p><p>four</p><p>five</p><p>six</p>
-    <h2>France</h2><p>Tél. 01 45 31 29 29</p><p>a</p><p>b</p><p>c</p><p>d</p><p>e</p><p>f</p>
-    <h2>United States</h2><p>Call (212) 736-5000</p>"""
+    body = """<h2>Australia</h2><p>Ph: 03 5550 0199</p><p>one</p><p>two</p><p>three</p><p>four</p><p>five</p><p>six</p>
+    <h2>France</h2><p>Tél. 01 99 00 12 34</p><p>a</p><p>b</p><p>c</p><p>d</p><p>e</p><p>f</p>
+    <h2>United States</h2><p>Call (212) 555-0142</p>"""
     leads = extract(page(body), "https://world.com/")
-    assert [number for lead in leads for number in numbers(lead)] == ["+61362240937", "+33145312929", "+12127365000"]
+    assert [number for lead in leads for number in numbers(lead)] == ["+61355500199", "+33199001234", "+12125550142"]
 
 
 @pytest.mark.parametrize(
@@ -110,26 +110,26 @@ def test_hidden_addresses_are_read(body: str) -> None:
 
 
 def test_what_a_reader_cannot_see_is_no_contact() -> None:
-    body = """<p style="display:none">020 7031 3000</p><script>var x = "020 7031 3000"</script><p hidden>a@ap.com</p>
-    <p>Company number 07031 300012</p><p>Website by Pixel Ltd, 020 7031 3000</p>"""
+    body = """<p style="display:none">020 7946 0000</p><script>var x = "020 7946 0000"</script><p hidden>a@ap.com</p>
+    <p>Company number 07946 000012</p><p>Website by Pixel Ltd, 020 7946 0000</p>"""
     assert [lead for lead in extract(page(body), URL) if lead.phones or lead.emails] == []
 
 
 def test_branches_are_leads_of_their_own() -> None:
     body = """<h1>Oak Dental</h1>
-    <h2>London</h2><p>7 High Street<br>London<br>W1J 7BU</p><p>Tel 020 7031 3000</p>
+    <h2>London</h2><p>7 High Street<br>London<br>N1 9ZZ</p><p>Tel 020 7946 0000</p>
     <h2>Preston</h2><p>9 Low Street<br>Preston<br>PR1 2AB</p><p>Tel 01772 123456</p>"""
     leads = extract(page(body, "<title>Oak Dental - Locations</title>"), URL)
     assert [(lead.display_name, lead.address and lead.address.city, numbers(lead)) for lead in leads] == [
-        ("Oak Dental", "London", ["+442070313000"]),
+        ("Oak Dental", "London", ["+442079460000"]),
         ("Oak Dental", "Preston", ["+441772123456"]),
     ]
 
 
 def test_a_phone_leads_back_to_its_element() -> None:
-    (lead,) = extract(page("<div id='c'><p>x</p><p>Tel 020 7031 3000</p></div>"), URL)
+    (lead,) = extract(page("<div id='c'><p>x</p><p>Tel 020 7946 0000</p></div>"), URL)
     assert lead.phones[0].phone_element_selector == "#c > p:nth-of-type(2)"
-    assert (lead.phones[0].raw, lead.phones[0].source) == ("020 7031 3000", "text")
+    assert (lead.phones[0].raw, lead.phones[0].source) == ("020 7946 0000", "text")
 
 
 @pytest.mark.parametrize("html", ["", "   ", "<", "<html>", "\x00\x00", "<!doctype html>", "plain words"])
