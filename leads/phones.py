@@ -38,12 +38,14 @@ _LINE_TYPES = {
 
 _DIGITS = re.compile(r"\d")
 # 0044… is +44… nearly everywhere, unless it goes on a number ("01 99 00 72 83"); the blank keeps every offset.
-_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9]\d)")
+_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9](?:\d| ?\())")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
 _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
 # "555-0139Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
 _GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
-_SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
+# An area code in brackets opens a number, even right behind another one.
+_OPENING = re.compile(r"(?<=\d{4}) {1,2}(?=(?:\+?1 ?)?\(\d{3}\) ?\d{3})")
+_SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?[\d(]|\s?[A-Za-z]{3})")
 _VANITY = re.compile(
     r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. "
     r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
@@ -164,7 +166,7 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     """The valid numbers of ``text``, in order. Numbers with ``+`` need no region; others are asked of each in turn."""
     searched = _DOUBLE_ZERO.sub(" +", text)
     searched = _CARRIER_CODE.sub(lambda found: f"(0{found[1]})".ljust(len(found.group())), searched)
-    searched = _GLUED_LABEL.sub(" ", searched)
+    searched = _OPENING.sub(lambda gap: ";" * len(gap.group()), _GLUED_LABEL.sub(" ", searched))
     matches: list[PhoneMatch] = []
     for region in (_INTERNATIONAL_ONLY, *regions):
         for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):

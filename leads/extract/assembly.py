@@ -20,7 +20,7 @@ from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
 from leads.extract.items import find_items
 from leads.extract.names import find_name, tidy_name
-from leads.extract.profiles import find_socials, network_of
+from leads.extract.profiles import find_socials, network_of, profiles_in_text
 from leads.model import Geo, Lead
 
 MAX_LEADS = 500  # of one page
@@ -193,11 +193,12 @@ def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     main.set("website", _linked_website(document), "link", 0.75)
     if parts.scheme in ("http", "https") and parts.netloc:
         main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
-    socials = find_socials(link.url for link in document.links if not credited.cover_link(link, document.lines))
-    if socials:
+    linked = find_socials(link.url for link in document.links if not credited.cover_link(link, document.lines))
+    written = find_socials(url for line in document.lines for url in profiles_in_text(credited.own_text(line)))
+    if linked or written:
         held = main.values.get("socials", {})
-        main.set("socials", socials, "link", 0.8)
-        main.values["socials"] = {**socials, **held}
+        main.set("socials", {**written, **linked}, "link" if linked else "text", 0.8 if linked else 0.6)
+        main.values["socials"] = {**written, **linked, **held}
     description = document.metas.get("og:description") or document.metas.get("description")
     main.set("description", description[:1_000] if description else None, "meta", 0.6)
     logo = document.metas.get("og:logo")

@@ -23,6 +23,7 @@ from tests.support import shared_data
         ("contact [at sign goes here] example.de", "contact@example.de"),
         ("moc.elpmaxe@ofni", "info@example.com"),
         ("office@example.co.uk-Fax", "office@example.co.uk"),
+        ("+442079460000info@example.com", "info@example.com"),
         ("this'is'valid@example.travel", "this'is'valid@example.travel"),
     ],
 )
@@ -40,6 +41,7 @@ def test_addresses_are_found(text: str, address: str) -> None:
         "@handle and @also.not",
         "look at dot matrix",
         "you@example.com",
+        "e.g. john@example.com",
         "0123456789abcdef0123456789abcdef@sentry.io",
         "a@b",
     ],

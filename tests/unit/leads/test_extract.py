@@ -162,6 +162,12 @@ def test_any_address_of_the_page_is_survived(url: str) -> None:
     assert lead.emails == ["info@oak-dental.co.uk"]
 
 
+def test_a_profile_may_be_written_and_not_linked() -> None:
+    (lead,) = extract(page("<p>Follow us: www.instagram.com/oakdental/reels, tel 020 7946 0000</p>"), URL)
+    assert lead.socials == {"instagram": "https://www.instagram.com/oakdental"}
+    assert lead.provenance["socials"].source == "text"
+
+
 def test_share_buttons_are_no_profiles() -> None:
     body = """<a href="https://twitter.com/intent/tweet?x">t</a><a href="https://www.facebook.com/sharer.php?u=1">f</a>
     <a href="https://twitter.com/oakdental">t</a><p>info@oak-dental.co.uk</p>"""
