@@ -58,7 +58,8 @@ def is_business(item: Item) -> bool:
     if types & _BUSINESS:
         return True
     if types & _NOT_BUSINESS:
-        return "Place" in types and bool(item.texts("telephone")) and bool(item.texts("name"))
+        # A venue is a business even where it is only the place of an event.
+        return "Place" in types and bool(item.texts("name")) and bool(item.props.keys() & {"telephone", "address"})
     reachable = any(
         name in item.props for name in ("telephone", "address", "openingHours", "openingHoursSpecification")
     )

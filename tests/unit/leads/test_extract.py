@@ -203,16 +203,46 @@ def test_the_static_sites_of_the_sample_town_are_read_without_fault() -> None:
     assert checked > 30
 
 
+# What one syntax of an example says and another does not: the example's own difference, and ours to keep.
+_UNEQUAL_EXAMPLES = {
+    "eg-0001": "a person, no business: only what stands in the visible text is found",
+    "eg-0429": "the sponsor's address on the web differs between the syntaxes",
+    "eg-0438": "the RDFa closes its item before it gives the address",
+    "eg-0007": "the RDFa writes the street without its accent",
+    "eg-0192": "the JSON-LD lacks the full stop of the description",
+    "eg-0198": "the JSON-LD has the full text where the others have dots",
+}
+
+
+def _facts(lead: Lead) -> dict[str, object]:
+    facts = lead.model_dump(exclude={"provenance", "source_url", "email_details", "phones", "categories"})
+    phones = {(phone.normalized_e164 or phone.raw, phone.kind) for phone in lead.phones}
+    return {**facts, "phones": phones, "categories": set(lead.categories)}  # an example's types come in any order
+
+
 def test_every_syntax_of_the_vocabularys_examples_tells_the_same() -> None:
-    """Where two syntaxes of one example both name an organisation, they name the same one."""
     lines = (shared_data() / "schemaorg-dev" / "business_examples.jsonl").read_text(encoding="utf-8").splitlines()
-    compared = 0
+    compared, unequal = 0, set()
     for example in map(json.loads, lines):
-        both = [extract(page(example[syntax] or ""), "https://example.com/") for syntax in ("microdata", "rdfa")]
-        if all(both):
-            first, second = both
-            assert [(lead.display_name, numbers(lead), lead.emails) for lead in first] == [
-                (lead.display_name, numbers(lead), lead.emails) for lead in second
-            ], example["id"]
-            compared += 1
-    assert compared > 5
+        marks = {"microdata": "itemscope", "rdfa": "typeof", "json_html": "ld+json"}
+        syntaxes = [example[name] for name, mark in marks.items() if mark in (example[name] or "")]
+        told = [[_facts(lead) for lead in extract(page(text), "https://example.com/")] for text in syntaxes]
+        if any(each != told[0] for each in told[1:]):
+            unequal.add(example["id"])
+        compared += len(told) > 1
+    assert unequal == set(_UNEQUAL_EXAMPLES)
+    assert compared > 15
+
+
+def test_an_additional_type_counts_as_one() -> None:
+    body = """<div itemscope itemtype="https://schema.org/TouristAttraction"><b itemprop="name">Mill Museum</b>
+    <link itemprop="additionalType" href="https://schema.org/Museum"><i itemprop="telephone">020 7946 0000</i></div>"""
+    (lead,) = extract(page(body), URL)
+    assert lead.categories == ["Tourist Attraction", "Museum"]
+
+
+def test_the_venue_of_an_event_is_a_business() -> None:
+    body = """<script type="application/ld+json">{"@type": "Event", "name": "Jazz", "location": {"@type": "Place",
+    "name": "Mill Bar", "address": {"streetAddress": "9 Low Street", "postalCode": "PR1 9ZZ"}}}</script>"""
+    (lead,) = extract(page(body), URL)
+    assert (lead.display_name, lead.address and lead.address.postal_code) == ("Mill Bar", "PR1 9ZZ")
