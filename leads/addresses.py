@@ -28,6 +28,8 @@ MAX_TRAILING_TOWN = 3  # words; a bare "… 2011" behind more of them ends a sen
 LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
 
 
+# Every postal code has three digits together, or a letter and a digit.
+_MAY_HOLD_CODE = re.compile(r"\d{3}|[A-Za-z]\d")
 # "Postcode:" and "Stock number:" before the code are no town.
 _CODE_LABEL = re.compile(r"(?:^|[,;|•·]|(?<=\s))[^,;|•·:\d]{2,30}:\s{0,3}$")
 
@@ -102,7 +104,7 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
     matches: list[AddressMatch] = []
     floor = 0
     for index, text in enumerate(texts):
-        if not 4 <= len(text) <= 600 or not any(char.isdigit() for char in text):
+        if not 4 <= len(text) <= 600 or not _MAY_HOLD_CODE.search(text):
             continue
         left = 0
         while (read := _first_in_line(texts, index, left, floor, regions_at(index))) is not None:

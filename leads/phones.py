@@ -37,6 +37,8 @@ _LINE_TYPES = {
 }
 
 _DIGITS = re.compile(r"\d")
+_PLUS = re.compile("[+＋]")
+_SIX_DIGITS = re.compile(r"(?:\D*\d){6}")
 # 0044… is +44… nearly everywhere, unless it goes on a number ("01 99 00 72 83"); the blank keeps every offset.
 _DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9](?:\d| ?\())")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
@@ -154,7 +156,9 @@ def _whatsapp_number(url: str) -> str | None:
 
 def may_hold_phone(text: str) -> bool:
     """A cheap test that spares most lines the search."""
-    return sum(char.isdigit() for char in text) >= 6 or _VANITY.search(text) is not None
+    return _SIX_DIGITS.match(text) is not None or (
+        _DIGITS.search(text) is not None and _VANITY.search(text) is not None
+    )
 
 
 def has_nanp_shape(text: str) -> bool:
@@ -169,6 +173,10 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     searched = _OPENING.sub(lambda gap: ";" * len(gap.group()), _GLUED_LABEL.sub(" ", searched))
     matches: list[PhoneMatch] = []
     for region in (_INTERNATIONAL_ONLY, *regions):
+        if region == _INTERNATIONAL_ONLY and not _PLUS.search(searched):
+            continue
+        if matches and not _SIX_DIGITS.match(_outside(searched, matches)):
+            break
         for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):
             if (
                 not _overlaps(matches, found.start, found.end)
@@ -181,6 +189,15 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
         matches.extend(_vanity_numbers(text, matches))
     matches.sort(key=lambda match: match.start)
     return [each for match in matches for each in (match, *_shared_tail(text, match))]
+
+
+def _outside(text: str, matches: Sequence[PhoneMatch]) -> str:
+    """``text`` without what the matches cover."""
+    kept, position = [], 0
+    for match in sorted(matches, key=lambda each: each.start):
+        kept.append(text[position : match.start])
+        position = match.end
+    return "".join((*kept, text[position:]))
 
 
 def _is_grouped_well(raw: str, number: PhoneNumber) -> bool:

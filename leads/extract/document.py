@@ -93,8 +93,11 @@ class Document:
 
     def resolve(self, href: str) -> str | None:
         """``href`` as an absolute http(s) address, ``None`` if it is none or is malformed."""
+        href = href.strip()
+        if href.startswith(("#", "javascript:", "mailto:", "tel:")):
+            return None
         try:
-            url = urljoin(self.base, href.strip())
+            url = urljoin(self.base, href)
             return url if urlsplit(url).scheme in ("http", "https") and len(url) <= 2_048 else None
         except ValueError:
             return None
@@ -214,11 +217,12 @@ class _Walker:
     def run(self) -> None:
         body = self._document.root.find("body")
         skipped: set[Element] = set()
+        hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if _is_hidden(node)}
         walk = etree.iterwalk(body if body is not None else self._document.root, events=("start", "end"))
         for event, node in walk:
             tag = node.tag
             if event == "start":
-                if tag in _SKIPPED or _is_hidden(node):
+                if tag in _SKIPPED or node in hidden:
                     walk.skip_subtree()
                     skipped.add(node)
                     continue
@@ -250,7 +254,11 @@ class _Walker:
             self._add(node.text[::-1] if self._is_reversed(node) else node.text, node)
 
     def _add(self, text: str, owner: Element) -> None:
-        text = _SPACES.sub(" ", text.translate(_INVISIBLE))
+        if not self._parts and text.isspace():
+            return
+        if not text.isascii():
+            text = text.translate(_INVISIBLE)
+        text = _SPACES.sub(" ", text)
         if not self._parts:
             text = text.lstrip()
         elif self._parts[-1].endswith(" "):
@@ -265,11 +273,12 @@ class _Walker:
                 self._flush(self._tag)
 
     def _flush(self, next_tag: str) -> None:
-        text = "".join(self._parts).rstrip()
-        if text:
-            lines = self._document.lines
-            lines.append(Line(len(lines), text, tuple(self._pieces), self._tag))
-        self._parts, self._pieces, self._size = [], [], 0
+        if self._parts:
+            text = "".join(self._parts).rstrip()
+            if text:
+                lines = self._document.lines
+                lines.append(Line(len(lines), text, tuple(self._pieces), self._tag))
+            self._parts, self._pieces, self._size = [], [], 0
         self._tag = next_tag
 
     def _reversed_classes(self) -> frozenset[str]:

@@ -93,7 +93,7 @@ def gather(document: Document, credited: Credits, mail_domains: Iterable[str] = 
     _from_metas(document, evidence)
     for line in document.lines:
         text = credited.own_text(line)
-        for _, region in countries_in(text[:400])[:8]:
+        for region in countries_in(text[:400])[:8]:
             evidence.add_near(line.number, region, _COUNTRY_LINE if len(text) <= 60 else _COUNTRY_IN_PROSE)
         if "+" in text and may_hold_phone(text):
             for match in find_phones(text, ()):
@@ -127,5 +127,5 @@ def _from_metas(document: Document, evidence: RegionEvidence) -> None:
     if len(code) == 2:
         evidence.add_page("GB" if code == "UK" else code, _COUNTRY_META)
     for key in ("og:country-name", "business:contact_data:country_name"):
-        for _, region in countries_in(document.metas.get(key, "")):
+        for region in countries_in(document.metas.get(key, "")):
             evidence.add_page(region, _COUNTRY_META)

@@ -221,13 +221,9 @@ def _rdfa(document: Document) -> Iterator[Item]:
 def _attribute_items(document: Document, source: str, *, scope: str, kind: str, prop: str) -> Iterator[Item]:
     owners: dict[Element, Item] = {}
     roots: list[Item] = []
-    for element in document.root.iter():
-        if not isinstance(element.tag, str):
-            continue
+    for element in document.root.xpath(f"//*[@{scope} or @{prop}]"):
         names = [name.rsplit("/", 1)[-1].rsplit(":", 1)[-1] for name in (element.get(prop) or "").split()]
         opens = element.get(scope) is not None
-        if not names and not opens:
-            continue
         owner = _owner(element, owners) if names else None
         if opens:
             item = Item(_type_names([element.get(kind) or ""]), source, element=element)

@@ -169,8 +169,8 @@ def _menu(document: Document) -> frozenset[str]:
     targets: dict[str, set[str | None]] = {}
     for link in document.links:
         if 0 < len(link.text) <= MAX_NAME:
-            targets.setdefault(_fold(link.text), set()).add(_target_of(document, link.url))
-    return frozenset(key for key, found in targets.items() if found == {"inside"})
+            targets.setdefault(link.text, set()).add(_target_of(document, link.url))
+    return frozenset(_fold(text) for text, found in targets.items() if found == {"inside"})
 
 
 def _spelled_by_domain(document: Document, label: str) -> Iterator[_Candidate]:
