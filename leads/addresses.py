@@ -28,6 +28,7 @@ MAX_TRAILING_TOWN = 3  # words; a bare "… 2011" behind more of them ends a sen
 LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
 
 
+_DIGIT = re.compile(r"\d")
 # Every postal code has three digits together, or a letter and a digit.
 _MAY_HOLD_CODE = re.compile(r"\d{3}|[A-Za-z]\d")
 # "Postcode:" and "Stock number:" before the code are no town.
@@ -104,7 +105,7 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
     matches: list[AddressMatch] = []
     floor = 0
     for index, text in enumerate(texts):
-        if not 4 <= len(text) <= 600 or not _MAY_HOLD_CODE.search(text):
+        if not 4 <= len(text) <= 600 or not (_DIGIT.search(text) and _MAY_HOLD_CODE.search(text)):
             continue
         left = 0
         while (read := _first_in_line(texts, index, left, floor, regions_at(index))) is not None:

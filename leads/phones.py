@@ -156,9 +156,7 @@ def _whatsapp_number(url: str) -> str | None:
 
 def may_hold_phone(text: str) -> bool:
     """A cheap test that spares most lines the search."""
-    return _SIX_DIGITS.match(text) is not None or (
-        _DIGITS.search(text) is not None and _VANITY.search(text) is not None
-    )
+    return bool(_DIGITS.search(text) and (_SIX_DIGITS.match(text) or _VANITY.search(text)))
 
 
 def has_nanp_shape(text: str) -> bool:

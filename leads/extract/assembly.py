@@ -28,6 +28,7 @@ MAX_LEADS = 500  # of one page
 _REACH_BELOW = 8
 _REACH_ABOVE = 5
 _MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
+_DIGIT = re.compile(r"\d")
 _HOURS = re.compile(
     r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
     r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
@@ -204,8 +205,12 @@ def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     logo = document.metas.get("og:logo")
     main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
     main.set("geo", _geo(document), "map", 0.6)
-    hours = [line.text[:200] for line in document.lines if len(line.text) <= 160 and _HOURS.search(line.text)]
+    hours = [line.text[:200] for line in document.lines if _tells_hours(line.text)]
     main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
+
+
+def _tells_hours(text: str) -> bool:
+    return len(text) <= 160 and _DIGIT.search(text) is not None and _HOURS.search(text) is not None
 
 
 def _linked_website(document: Document) -> str | None:

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass, field
 
 from leads.domains import registered_domain
-from leads.extract.document import Document, Line, Link
+from leads.extract.document import Document, Line, Link, host_of
 
+# All patterns are searched in lower case: without IGNORECASE the engine skips to the letters that may open them.
 _BY = r"(?:by|von|par|door|por|di|da|av|af|przez|:|♥|❤)"
 _AND = r"(?:and |und |et |en |y |e |i )?"
 _SITE = (
@@ -26,16 +27,16 @@ _MADE = (
     r"ontwerp|ontwikkeling|realisatie|gemaakt|desenvolvid[oa]|desenvolvimento|projekt|realizacja|wykonanie|"
     r"produktion|producerad)"
 )
+_MENTIONS_MAKER = re.compile(rf"{_BY}(?!\w)")
 _STRONG = re.compile(
     rf"\b(?:{_SITE}[ ,&-]{{1,3}}(?:{_MADE}[ ,&/-]{{0,3}}{_AND}){{0,2}}{_BY}|"
     rf"web ?-?(?:design|development|entwicklung|designer|master|agency)\b[ &]{{0,3}}"
     rf"(?:and |& )?(?:development |hosting )?{_BY}|"
     rf"{_MADE}[ ,&/-]{{1,3}}{_AND}(?:(?:of|der|de|du|della|da|van de) )?(?:this |our |the )?{_SITE} {{0,2}}{_BY}|"
-    rf"(?:powered|hosted)(?: and \w{{1,20}})? by)(?!\w)",
-    re.IGNORECASE,
+    rf"(?:powered|hosted)(?: and \w{{1,20}})? by)(?!\w)"
 )
-_WEAK = re.compile(rf"\b{_MADE}(?:[ ,&/-]{{1,3}}{_AND}{_MADE})?\s?(?:with \S{{1,9}} )?{_BY}(?!\w)", re.IGNORECASE)
-_OF_A_SITE = re.compile(rf"(?<!\w){_SITE}(?!\w)|©|copyright|all rights", re.IGNORECASE)
+_WEAK = re.compile(rf"\b{_MADE}(?:[ ,&/-]{{1,3}}{_AND}{_MADE})?\s?(?:with \S{{1,9}} )?{_BY}(?!\w)")
+_OF_A_SITE = re.compile(rf"(?<!\w){_SITE}(?!\w)|©|copyright|all rights")
 
 MAX_CREDIT_TAIL = 300  # characters: a credit ends a footer, it does not open a paragraph
 MAX_LINES_BELOW = 3  # name, phone and e-mail of an agency; a credit takes no more
@@ -70,11 +71,8 @@ class Credits:
 
 def find_credits(document: Document) -> Credits:
     """The credits of a page, in one pass over its lines."""
-    foreign = {
-        link.line
-        for link in document.links
-        if link.url and registered_domain(link.url) != registered_domain(document.url)
-    }
+    own = registered_domain(document.host)
+    foreign = {link.line for link in document.links if link.url and registered_domain(host_of(link.url)) != own}
     reaching = {link.line for link in document.links if link.href.lower().startswith(("mailto:", "tel:"))}
     found = Credits()
     for line in document.lines:
@@ -90,8 +88,10 @@ def find_credits(document: Document) -> Credits:
 
 
 def _credit_at(line: Line, *, linked: bool) -> int | None:
-    text = line.text[-MAX_CREDIT_TAIL:]
-    shift = len(line.text) - len(text)
+    shift = max(0, len(line.text) - MAX_CREDIT_TAIL)
+    text = line.text[shift:].lower()
+    if not _MENTIONS_MAKER.search(text):
+        return None
     strong = _STRONG.search(text)
     if strong:
         return shift + strong.start()

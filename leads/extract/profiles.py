@@ -42,7 +42,8 @@ _XING_KINDS = frozenset("companies pages profile company".split())
 _POSTS = frozenset("status statuses video videos photo photos posts reel p".split())
 # First segments that only say which kind of profile the second one names.
 _KINDS = {"linkedin": _LINKEDIN_KINDS, "youtube": _YOUTUBE_KINDS, "xing": _XING_KINDS, "discord": frozenset(["invite"])}
-_MAY_BE_PROFILE = re.compile("|".join(map(re.escape, (*_NETWORK_OF_DOMAIN, "pinterest."))), re.IGNORECASE)
+# Searched in lower case: without IGNORECASE the engine skips to the letters that open a name.
+_MAY_BE_PROFILE = re.compile("|".join(map(re.escape, (*_NETWORK_OF_DOMAIN, "pinterest."))))
 _WRITTEN = re.compile(
     r"(?<![\w@.])(?:https?://)?(?:[a-z]{1,20}\.){0,2}(?:"
     + "|".join(map(re.escape, sorted(_NETWORK_OF_DOMAIN, key=len, reverse=True)))
@@ -97,7 +98,7 @@ def _is_profile(network: str, host: str, segments: list[str], query: str) -> boo
 
 def profiles_in_text(text: str) -> list[str]:
     """The profile addresses that stand in ``text``, in order, with or without scheme, as far as they name a profile."""
-    if "/" not in text or not _MAY_BE_PROFILE.search(text):
+    if "/" not in text or not _MAY_BE_PROFILE.search(text.lower()):
         return []
     found = (match.group().rstrip(".,;:!?") for match in _WRITTEN.finditer(text))
     return [profile for url in found if (profile := profile_of(url))]
@@ -125,7 +126,7 @@ def find_socials(urls: Iterable[str]) -> dict[str, str]:
     """Network → the first profile of it among ``urls``."""
     socials: dict[str, str] = {}
     for url in urls:
-        profile = profile_of(url) if _MAY_BE_PROFILE.search(url) else None
+        profile = profile_of(url) if _MAY_BE_PROFILE.search(url.lower()) else None
         network = network_of(profile) if profile else None
         if profile and network and network not in socials:
             socials[network] = profile if "://" in profile else f"https://{profile}"

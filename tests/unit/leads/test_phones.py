@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads.model import Validation
@@ -90,6 +90,7 @@ def test_numbers_in_links(href: str, number: str | None) -> None:
     assert phone_in_href(href) == number
 
 
+@settings(deadline=None)  # the first number of a country reads that country's tables
 @given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
 def test_every_countrys_example_number_survives_both_writings(region: str) -> None:
     example = phonenumbers.example_number(region)
