@@ -47,7 +47,11 @@ _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
 _GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
 # An area code in brackets opens a number, even right behind another one.
 _OPENING = re.compile(r"(?<=\d{4}) {1,2}(?=(?:\+?1 ?)?\(\d{3}\) ?\d{3})")
-_SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?[\d(]|\s?[A-Za-z]{3})")
+# "555-0101 / 02", "020 7946 0000 or 7946 0001": what follows the separator takes the place of the last digits.
+_SHARED_TAIL = re.compile(
+    r"\s?(?:/|,|\bor\b|\band\b|\bund\b|\bet\b|\by\b|&)\s?[-–]?(\d{1,4}(?:[ .-]\d{3,4})?)"
+    r"(?![\d\-./:)]|\s?[\d(]|\s?[A-Za-z]{3})"
+)
 _VANITY = re.compile(
     r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. "
     r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
@@ -56,6 +60,7 @@ _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9
 
 
 _DATE = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([-./])\d{1,2}\2\d{1,2}")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _RANGE = re.compile(r"(\d{4,6})\s?[-–]\s?(\d{4,6})")
 
 
@@ -186,7 +191,7 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     if any(region in ("US", "CA") for region in regions):
         matches.extend(_vanity_numbers(text, matches))
     matches.sort(key=lambda match: match.start)
-    return [each for match in matches for each in (match, *_shared_tail(text, match))]
+    return [each for match in matches for each in (match, *_shared_tail(text, match, matches))]
 
 
 def _outside(text: str, matches: Sequence[PhoneMatch]) -> str:
@@ -234,14 +239,16 @@ def _vanity_numbers(text: str, found: Sequence[PhoneMatch]) -> Iterator[PhoneMat
             yield PhoneMatch(match.start(), match.end(), match.group(), number)
 
 
-def _shared_tail(text: str, match: PhoneMatch) -> Iterator[PhoneMatch]:
+def _shared_tail(text: str, match: PhoneMatch, found: Sequence[PhoneMatch]) -> Iterator[PhoneMatch]:
     """``555-0101 / 02`` is two numbers: the tail replaces the last digits of the first."""
     tail = _SHARED_TAIL.match(text, match.end)
-    if not tail or match.number.extension:
+    if not tail or match.number.extension or _overlaps(found, tail.start(1), tail.end(1)):
         return
     number = PhoneNumber()
     number.merge_from(match.number)
-    digits = str(match.number.national_number)
-    number.national_number = int(digits[: -len(tail[1])] + tail[1])
+    national, ending = str(match.number.national_number), re.sub(r"\D", "", tail[1])
+    if len(ending) >= len(national) or _YEAR.fullmatch(ending):
+        return
+    number.national_number = int(national[: -len(ending)] + ending)
     if number.national_number != match.number.national_number and phonenumbers.is_valid_number(number):
         yield PhoneMatch(tail.start(1), tail.end(1), text[match.start : tail.end()], number)

@@ -20,6 +20,7 @@ from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
 from leads.extract.items import find_items
 from leads.extract.names import find_name, tidy_name
+from leads.extract.open_graph import open_graph_items
 from leads.extract.profiles import find_socials, network_of, profiles_in_text
 from leads.model import Geo, Lead
 
@@ -49,7 +50,7 @@ _MAP_POINT = (
 
 def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
-    items = find_items(document)
+    items = [*find_items(document), *open_graph_items(document)]
     credited = find_credits(document)
     emails = find_page_emails(document, credited)
     mail_domains = [each.email.address.partition("@")[2] for each in emails]

@@ -26,6 +26,9 @@ _INLINE = frozenset(
     " q rp rt ruby s samp small span strike strong sub sup time tt u var wbr".split()
 )
 _HEADINGS = frozenset("h1 h2 h3 h4 h5 h6 legend caption dt th".split())
+# Attributes in which pages write for machines and screen readers what a picture or a button shows.
+_TELLING_ATTRIBUTES = ("aria-label", "data-phone", "data-phone-number", "data-tel", "data-telephone", "data-email")
+_TOLD_PATH = f"//*[{' or '.join(f'@{name}' for name in _TELLING_ATTRIBUTES)}]"
 _SPACES = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u3000]+")
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff\u00ad")
 _HIDDEN_STYLE = re.compile(r"display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden", re.IGNORECASE)
@@ -85,6 +88,7 @@ class Document:
     metas: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    # Lines, texts and elements of what stands in attributes: images' alt, labels, data.
     alts: list[tuple[int, str, Element]] = field(default_factory=list)
 
     @property
@@ -213,10 +217,12 @@ class _Walker:
         self._size = 0
         self._tag = "body"
         self._reversed = self._reversed_classes()
+        self._told: set[Element] = set()
 
     def run(self) -> None:
         body = self._document.root.find("body")
         skipped: set[Element] = set()
+        self._told = set(self._document.root.xpath(_TOLD_PATH))
         hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if _is_hidden(node)}
         walk = etree.iterwalk(body if body is not None else self._document.root, events=("start", "end"))
         for event, node in walk:
@@ -248,6 +254,9 @@ class _Walker:
             )
         elif tag in ("img", "area") and node.get("alt"):
             document.alts.append((len(document.lines), clean(node.get("alt"))[:500], node))
+        if node in self._told:
+            told = (clean(node.get(name))[:500] for name in _TELLING_ATTRIBUTES if node.get(name))
+            document.alts.extend((len(document.lines), text, node) for text in told)
         if node.get("data-cfemail"):
             self._add(f" {decode_cloudflare(node.get('data-cfemail')) or ''} ", node)
         elif node.text:

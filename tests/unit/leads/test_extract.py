@@ -58,7 +58,20 @@ LAYOUT = """<h1>Oak Dental</h1><p>7 High Street<br>London<br>N1 9ZZ</p>
 <p>info [at] oak-dental [dot] co [dot] uk</p>"""
 
 
-@pytest.mark.parametrize("body", [JSON_LD, MICRODATA, H_CARD, LAYOUT], ids=["json_ld", "microdata", "h_card", "layout"])
+OPEN_GRAPH = """<meta property="og:site_name" content="Oak Dental">
+<meta property="business:contact_data:phone_number" content="020 7946 0000">
+<meta property="business:contact_data:fax_number" content="020 7946 0001">
+<meta property="business:contact_data:email" content="info@oak-dental.co.uk">
+<meta property="business:contact_data:street_address" content="7 High Street">
+<meta property="og:locality" content="London"><meta property="og:postal-code" content="N1 9ZZ">
+<meta property="og:country-name" content="United Kingdom">"""
+
+SYNTAXES = {
+    "json_ld": JSON_LD, "microdata": MICRODATA, "h_card": H_CARD, "open_graph": OPEN_GRAPH, "layout": LAYOUT,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", SYNTAXES.values(), ids=SYNTAXES)
 def test_the_same_business_in_every_syntax(body: str) -> None:
     (lead,) = extract(page(body, "<title>Contact us | Oak Dental</title>"), URL)
     assert lead.display_name == "Oak Dental"
@@ -160,6 +173,25 @@ def test_a_page_that_names_no_other_website_is_its_own() -> None:
 def test_any_address_of_the_page_is_survived(url: str) -> None:
     (lead,) = extract(page("<a href='http://[x'>y</a><a href='//[::1'>z</a><p>info@oak-dental.co.uk</p>"), url)
     assert lead.emails == ["info@oak-dental.co.uk"]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<img src=p.png alt='Call 020 7946 0000'>",
+        "<button aria-label='Call 020 7946 0000'><svg></svg></button>",
+        "<a href='#' data-phone='02079460000'>Show number</a>",
+    ],
+)
+def test_a_number_may_stand_in_an_attribute(markup: str) -> None:
+    (lead,) = extract(page(f"<h1>Oak Dental</h1>{markup}"), URL)
+    assert (numbers(lead), lead.phones[0].source) == (["+442079460000"], "attribute")
+    assert lead.phones[0].phone_element_selector is not None
+
+
+def test_metas_without_contact_data_are_no_business_of_their_own() -> None:
+    head = "<meta property='og:site_name' content='Oak Dental'><meta property='og:region' content='London'>"
+    assert len(extract(page("<p>Tel 020 7946 0000</p>", head), URL)) == 1
 
 
 def test_a_profile_may_be_written_and_not_linked() -> None:
