@@ -57,7 +57,7 @@ def find_page_phones(document: Document, evidence: RegionEvidence, credited: Cre
     found = [
         *_linked_phones(document, evidence, credited),
         *_text_phones(document, evidence, credited),
-        *_alt_phones(document, evidence),
+        *_alt_phones(document, evidence, credited),
     ]
     return sorted(found, key=lambda each: each.line)
 
@@ -74,7 +74,7 @@ def find_page_emails(document: Document, credited: Credits) -> list[FoundEmail]:
         matches = find_emails(credited.own_text(line))
         found += [FoundEmail(line.number, email_detail(m.address, "text", m.confidence)) for m in matches]
     for number, alt, _ in document.alts:
-        matches = find_emails(alt)
+        matches = find_emails(alt) if number not in credited.starts else []
         found += [FoundEmail(number, email_detail(m.address, "attribute", min(0.7, m.confidence))) for m in matches]
     return sorted(found, key=lambda each: each.line)
 
@@ -150,9 +150,9 @@ def _joined(lines: list[Line]) -> Line:
     return Line(first.number, " ".join(line.text for line in lines), first.pieces, first.tag)
 
 
-def _alt_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+def _alt_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
     for number, alt, element in document.alts:
-        if not may_hold_phone(alt):
+        if number in credited.starts or not may_hold_phone(alt):
             continue
         ranked = evidence.ranked(number, alt)
         for match in find_phones(alt, ranked):

@@ -36,6 +36,7 @@ def numbers(lead: Lead) -> list[str | None]:
         "<p>Realizzazione sito web: Pixel, +44 161 496 0123</p>",
         "<p>Umsetzung der Website: Pixel, +44 161 496 0123</p>",
         "<p>Diseño web por Pixel, +44 161 496 0123</p>",
+        "<p>Website by <img src=p.png alt='Pixel, 0161 496 0123, hello@pixel.example.org'></p>",
         "<p>Powered by Pixel +44 161 496 0123</p>",
     ],
 )
