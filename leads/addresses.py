@@ -13,9 +13,26 @@ from dataclasses import dataclass
 from leads.model import Address
 from leads.postal_formats import ANCHORS, Anchor
 from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES, region_of_name
+from leads.streets import (
+    MAX_PART,
+    NOT_ADDRESS,
+    STREET_WORDS,
+    is_cut_off,
+    is_house_number,
+    looks_like_street,
+    split_street_and_town,
+    take_street,
+)
 
-MAX_PART = 200
+MAX_TRAILING_TOWN = 3  # words; a bare "… 2011" behind more of them ends a sentence
 LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
+
+
+_DIGIT = re.compile(r"\d")
+# Every postal code has three digits together, or a letter and a digit.
+_MAY_HOLD_CODE = re.compile(r"\d{3}|[A-Za-z]\d")
+# "Postcode:" and "Stock number:" before the code are no town.
+_CODE_LABEL = re.compile(r"(?:^|[,;|•·]|(?<=\s))[^,;|•·:\d]{2,30}:\s{0,3}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +52,6 @@ _STATE_CODES = {
     "AU": {name.casefold(): code for code, name in AUSTRALIAN_STATES.items()},
 }
 
-_STREET_WORDS = re.compile(
-    r"\b(?:st|str|street|ave|av|avenue|rd|road|blvd|boulevard|blv|dr|drive|ln|lane|way|ct|court|pl|place|plaza|sq|square|"
-    r"hwy|highway|pkwy|parkway|pike|terrace|ter|trail|trl|cir|circle|close|crescent|cres|gardens|row|walk|wharf|mews|"
-    r"hill|park|route|rte|freeway|fwy|expressway|turnpike|loop|alley|broadway|quay|parade|esplanade|estate|gate|green|"
-    r"rue|quai|chemin|allée|cours|impasse|via|viale|piazza|corso|largo|calle|c/|avda|avenida|paseo|plaça|carrer|"
-    r"rua|travessa|praça|alameda|ul|ulica|al|aleja|os|nám|náměstí|ulice|utca|út|tér|gata|gatan|vägen|väg|vej|gade|"
-    r"katu|tie|laan|plein|kade|dijk|weg|platz|allee|gasse|ring|damm|ufer|marg|nagar|chowk|cross|main|sector|jalan)\b\.?"
-    r"|(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|straat|laan|plein|kade|gracht|gatan|vägen|vej|gade|katu|utca)\b"
-    r"|(?i:\bul\.|\bулица|\bпр\.|\bул\.)",
-    re.IGNORECASE,
-)
-_PO_BOX = re.compile(
-    r"\b(?:p\.?\s?o\.?\s?box|post office box|postbus|postfach|box|apartado|bp|b\.p\.|case postale|locked bag|"
-    r"gpo box)\s{0,2}#?\s{0,2}\d",
-    re.IGNORECASE,
-)
-_UNIT = re.compile(
-    r"\b(?:suite|ste|unit|floor|fl|level|lvl|room|rm|apt|apartment|bldg|building|block|shop|office|house|tower|"
-    r"centre|center|mall|business park|industrial|estate|piso|planta|étage|stock|etage)\b|#\s?\d",
-    re.IGNORECASE,
-)
-_US_STREET_END = re.compile(
-    r"\b(?:street|st|avenue|ave|av|road|rd|boulevard|blvd|drive|dr|lane|ln|way|court|ct|place|pl|plaza|square|sq|highway|"
-    r"hwy|parkway|pkwy|pike|terrace|trail|circle|cir|loop|broadway|(?:suite|ste|unit|apt|room|bldg|building|floor|#)"
-    r"\s{0,2}#?\s{0,2}[\w-]{1,6}|#\s?[\w-]{1,6}|box\s\d{1,7})\b\.?(?:\s(?:[NSEW]{1,2}|[NS]\.?[EW]\.?|north|south|east|west)\b\.?)?(?:\s(?:suite|ste|unit|#)\.?\s{0,2}#?\s{0,2}[\w-]{1,6})?",
-    re.IGNORECASE,
-)
 _SEPARATORS = re.compile(r"\s{0,3}[,;|•·‧∙●◦▪*\n\t]\s{0,3}|\s[-–—]\s|\s{0,2}\|\s{0,2}")
 _LABEL = re.compile(
     r"^\s{0,3}(?:(?:our\s|street\s|mailing\s|postal\s|physical\s|office\s|visiting\s|main\s|head\s|registered\s|corporate\s){0,2}"
@@ -69,29 +59,6 @@ _LABEL = re.compile(
     r"besøksadresse|sede|siège|zip|postal code|postcode|cep|cp|c\.p\.|plz|visit us|mail|find us)(?:\s(?:at|"
     r"is))?)\s{0,3}[:\-–]\s{0,3}",
     re.IGNORECASE,
-)
-_NOT_ADDRESS = re.compile(
-    r"@|https?:|www\.|©|copyright|\b(?:tel|phone|fax|telefon|tél|téléphone|mobile|mob|call|e-?mail|hours|mon|monday|open|"
-    r"toll[ -]free|ago|sq m|m²|pack|contact us|click|directions|attn|attention|abn|vat|reg\.? no|price|map)\b",
-    re.IGNORECASE,
-)
-_BARE_NUMBER = re.compile(r"\d{1,5}\s?[A-Za-z]?(?:\s?[-–/]\s?\d{1,5})?\Z")
-_HOUSE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
-
-
-def looks_like_street(text: str) -> bool:
-    """Whether ``text`` names a street or a post office box: a number with a street word, or either shape."""
-    if len(text) > 100 or _NOT_ADDRESS.search(text):
-        return False
-    if _PO_BOX.search(text):
-        return True
-    has_number = _HOUSE_NUMBER.search(text) is not None
-    return has_number and (_STREET_WORDS.search(text) is not None or _PLAIN_STREET.match(text) is not None)
-
-
-# "Kruisstraat 10", "123 Elizabeth", "Norrtullsgatan 6-8": a short name with one number at an end.
-_PLAIN_STREET = re.compile(
-    r"^(?:\d{1,5}[A-Za-z]?(?:\s?[-–/]\s?\d{1,5}[A-Za-z]?)?,?\s[^\W\d_][^\d]{2,45}|[^\W\d_][^\d]{3,45}\s\d{1,4}\s?[A-Za-z]?(?:\s?[-–/]\s?\d{0,4}[A-Za-z]?)?)$"
 )
 
 
@@ -138,7 +105,7 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
     matches: list[AddressMatch] = []
     floor = 0
     for index, text in enumerate(texts):
-        if not 4 <= len(text) <= 600 or not any(char.isdigit() for char in text):
+        if not 4 <= len(text) <= 600 or not (_DIGIT.search(text) and _MAY_HOLD_CODE.search(text)):
             continue
         left = 0
         while (read := _first_in_line(texts, index, left, floor, regions_at(index))) is not None:
@@ -153,7 +120,7 @@ def _first_in_line(
 ) -> tuple[AddressMatch, int] | None:
     """The first address whose postal code stands in line ``index`` past offset ``left``, and where it ends."""
     for anchor in ANCHORS:
-        if not anchor.explicit and ranked and not set(ranked[:3]) & set(anchor.regions):
+        if not (anchor.explicit or anchor.distinct) and ranked and not set(ranked[:3]) & set(anchor.regions):
             continue
         for found in anchor.pattern.finditer(texts[index], left):
             above = _parts_above(texts, index, floor) if left == 0 else []
@@ -168,7 +135,7 @@ def _parts_above(texts: Sequence[str], index: int, floor: int) -> list[tuple[int
     parts: list[tuple[int, str]] = []
     for line in range(index - 1, max(floor, index - LINES_ABOVE) - 1, -1):
         text = _LABEL.sub("", texts[line])
-        if len(text) > 120 or _NOT_ADDRESS.search(text):
+        if len(text) > 120 or NOT_ADDRESS.search(text):
             break
         parts[:0] = [(line, part) for part in _split(text)]
     return parts
@@ -178,19 +145,14 @@ def _split(text: str) -> list[str]:
     """The parts of a line; a house number that a comma cuts off ("185, Lotus Road", "Via Roma, 4") stays "
     "with its street."""
     parts: list[str] = []
-    for part in (piece.strip(" .,:-–|") for piece in _SEPARATORS.split(text)):
-        if part and parts and _is_cut_off(parts[-1], part):
+    for part in (piece.strip(" .,:-–|(") for piece in _SEPARATORS.split(text)):
+        if part and parts and is_cut_off(parts[-1], part):
             parts[-1] = f"{parts[-1]}, {part}"
         elif part:
             parts.append(part)
+    if len(parts) == 2 and is_house_number(parts[1]) and not any(char.isdigit() for char in parts[0]):
+        return [f"{parts[0]}, {parts[1]}"]  # a whole line of a word and a number
     return parts
-
-
-def _is_cut_off(first: str, second: str) -> bool:
-    """Whether one of two neighbouring parts is the house number of the other."""
-    if _BARE_NUMBER.match(second):
-        return _STREET_WORDS.search(first) is not None and not first[-1:].isdigit()
-    return _BARE_NUMBER.match(first) is not None and _STREET_WORDS.search(second) is not None
 
 
 def _read(
@@ -203,7 +165,9 @@ def _read(
     ranked: Sequence[str],
 ) -> AddressMatch | None:
     groups = found.groupdict()
-    parts = [*above, *((index, part) for part in _split(_LABEL.sub("", text[left : found.start()])[-200:]))]
+    opening = text[left : found.start()] + (":" if ":" in text[found.start() : found.start("code")] else "")
+    before = _LABEL.sub("", opening)[-MAX_PART:]
+    parts = [*above, *((index, part) for part in _split(_CODE_LABEL.sub("", before)))]
     country = _country(anchor, groups, ranked)
     state = _state(country, groups.get("state"))
     if "city" in groups:
@@ -212,7 +176,9 @@ def _read(
         if groups.get("state") and state is None and country == "US":
             parts.append((index, groups["state"]))  # "St 12345": the end of a town or street, no state
         city, state = _take_town(parts, country, state)
-    street, first = _take_street(parts)
+    street, first = take_street(parts)
+    if anchor.trailing and len((city or "").split()) > MAX_TRAILING_TOWN:
+        return None
     if not _is_credible(anchor, country, state, city, street, groups["code"], ranked):
         return None
     address = normalise_address(street, city, state, groups["code"])
@@ -247,7 +213,8 @@ def _trim_town(text: str) -> str | None:
     """The town of what stands behind a postal code: up to the next separator, country name or label."""
     town = re.split(r"\s[-–(]|[,;|•·(/]|\s{2,}|\b(?i:tel|phone|fax|e-?mail|telefon|tél)\b", text)[0].strip(" .,:-–")
     words = town.split()
-    while len(words) > 1 and region_of_name(words[-1]) and len(words[-1]) > 2:
+    # "Elders Nederland T: 010": a country and the letter of a label end no town.
+    while len(words) > 1 and (len(words[-1]) == 1 or (region_of_name(words[-1]) and len(words[-1]) > 2)):
         words.pop()
     return " ".join(words) if 0 < len(words) <= 5 else None
 
@@ -265,7 +232,7 @@ def _take_town(parts: list[tuple[int, str]], country: str | None, state: str | N
             continue
         if region_of_name(part) and len(part) > 3 and part.casefold() != "georgia":
             continue
-        street, town = _split_street_and_town(part)
+        street, town = split_street_and_town(part)
         if street:
             parts.append((line, street))
         if town and region is None and country in _STATE_CODES:
@@ -274,47 +241,12 @@ def _take_town(parts: list[tuple[int, str]], country: str | None, state: str | N
     return None, region
 
 
-def _split_street_and_town(part: str) -> tuple[str | None, str | None]:
-    """``"12 Main St. Auburn"`` as (``"12 Main St."``, ``"Auburn"``); a part without digits is all town."""
-    if not any(char.isdigit() for char in part):
-        return (part, None) if _UNIT.search(part) and _STREET_WORDS.search(part) else (None, part)
-    ends = [found.end() for found in _US_STREET_END.finditer(part) if found.end() < len(part) - 1]
-    if ends:
-        town = part[ends[-1] :].strip(" .,")
-        if town and not any(char.isdigit() for char in town):
-            return part[: ends[-1]], town
-    return part, None
-
-
 def _split_state(town: str, country: str | None) -> tuple[str, str | None]:
     words = town.split()
     for count in (1, 2):
         if len(words) > count and (known := _state(country, " ".join(words[-count:]))):
             return " ".join(words[:-count]), known
     return town, None
-
-
-def _take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
-    """The street of the parts above the town, with the units around it, and the first line it stands in."""
-    for end in range(len(parts) - 1, max(-1, len(parts) - 5), -1):
-        if not looks_like_street(parts[end][1]):
-            continue
-        first = last = end
-        while last + 1 < len(parts) and _belongs_to_street(parts[last + 1][1]):
-            last += 1
-        while first > 0 and end - first < 3 and _opens_street(parts[first - 1][1]):
-            first -= 1
-        return ", ".join(part for _, part in parts[first : last + 1]), parts[first][0]
-    return None, None
-
-
-def _belongs_to_street(part: str) -> bool:
-    return len(part) <= 60 and ((_UNIT.search(part) is not None and len(part.split()) <= 6) or looks_like_street(part))
-
-
-def _opens_street(part: str) -> bool:
-    """A unit before the street: with a number, because "Coffee House" is a name."""
-    return any(char.isdigit() for char in part) and _belongs_to_street(part)
 
 
 def _is_credible(
@@ -328,13 +260,13 @@ def _is_credible(
 ) -> bool:
     if anchor.regions == ("US",):
         return (state is not None and (city is not None or street is not None)) or (
-            street is not None and city is not None and "US" in ranked[:1]
+            street is not None and any(map(str.isdigit, street)) and city is not None and "US" in ranked[:1]
         )
     if anchor.explicit:
         return city is not None or street is not None
     if street is None or (city is None and country != "SG"):
         return False
-    return country is not None or (not ranked and _STREET_WORDS.search(street) is not None)
+    return country is not None or (not ranked and STREET_WORDS.search(street) is not None)
 
 
 def _part(text: str | None) -> str | None:

@@ -21,6 +21,7 @@ MAX_DOMAIN = 253  # RFC 1035: 255 octets on the wire
 
 _LOCAL_TAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a1-\uffff]{1,64}\Z")
 _DOMAIN_HEAD = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?:[A-Za-z0-9\u00a1-\uffff.\-]{0,252}[A-Za-z0-9\u00a1-\uffff])?")
+_GLUED_NUMBER = re.compile(r"\+\d{7,15}(?=[A-Za-z])")  # "+44 20…info@": a phone whose element touches the next
 _NOT_LOCAL_EDGE = "!#$%&'*+/=?^`{|}~.-"
 
 _AT_WORDS = (
@@ -54,7 +55,10 @@ _ROLE_WORDS = frozenset(
 _PLACEHOLDER_DOMAINS = frozenset(
     "domain.com yourdomain.com email.com sentry.io wixpress.com sentry-next.wixpress.com".split()
 )
-_PLACEHOLDER_LOCALS = frozenset("you your yourname youremail name username user someone email.address".split())
+_PLACEHOLDER_LOCALS = frozenset(
+    "you your yourname youremail name username user someone email email.address john jane john.doe jane.doe johndoe"
+    " firstname.lastname first.last".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +142,10 @@ def _plain(text: str) -> Iterator[EmailMatch]:
         local = _LOCAL_TAIL.search(text, max(0, at - MAX_LOCAL), at)
         domain = _DOMAIN_HEAD.match(text, at + 1)
         if local and domain:
-            word = local.group().lstrip(_NOT_LOCAL_EDGE).rstrip(".")
-            start = local.end() - len(local.group().lstrip(_NOT_LOCAL_EDGE))
+            glued = _GLUED_NUMBER.search(local.group())
+            kept = local.group()[glued.end() :] if glued else local.group()
+            word = kept.lstrip(_NOT_LOCAL_EDGE).rstrip(".")
+            start = local.end() - len(kept.lstrip(_NOT_LOCAL_EDGE))
             address = _shortest_valid(word, domain.group())
             if address:
                 yield EmailMatch(start, domain.end(), address, 0.9)

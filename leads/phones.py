@@ -37,18 +37,31 @@ _LINE_TYPES = {
 }
 
 _DIGITS = re.compile(r"\d")
+_PLUS = re.compile("[+＋]")
+_SIX_DIGITS = re.compile(r"(?:\D*\d){6}")
 # 0044… is +44… nearly everywhere, unless it goes on a number ("01 99 00 72 83"); the blank keeps every offset.
-_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9]\d)")
+_DOUBLE_ZERO = re.compile(r"(?<![\d+./-])(?<!\d[ )/.-])(?<!\d / )00(?=[ .]?[1-9](?:\d| ?\())")
 # Brazil writes "(0xx11)" for "dial your carrier, then 11".
 _CARRIER_CODE = re.compile(r"\(0(?:xx|\*\*)(\d\d)\)", re.IGNORECASE)
-# "555-3900Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
+# "555-0139Fax: …": a label glued to a number hides it from libphonenumber; its first letter gives way to a blank.
 _GLUED_LABEL = re.compile(r"(?<=\d)(?:F(?=ax)|T(?=el)|E(?=-?mail)|P(?=hone)|M(?=ob))")
-_SHARED_TAIL = re.compile(r"\s?(?:/|,|\bor\b|&)\s?[-–]?(\d{1,4})(?![\d\-./:)]|\s?\d|\s?[A-Za-z]{3})")
+# An area code in brackets opens a number, even right behind another one.
+_OPENING = re.compile(r"(?<=\d{4}) {1,2}(?=(?:\+?1 ?)?\(\d{3}\) ?\d{3})")
+# "555-0101 / 02", "020 7946 0000 or 7946 0001": what follows the separator takes the place of the last digits.
+_SHARED_TAIL = re.compile(
+    r"\s?(?:/|,|\bor\b|\band\b|\bund\b|\bet\b|\by\b|&)\s?[-–]?(\d{1,4}(?:[ .-]\d{3,4})?)"
+    r"(?![\d\-./:)]|\s?[\d(]|\s?[A-Za-z]{3})"
+)
 _VANITY = re.compile(
     r"(?<![\w.+-])(?:\+?1[-. ]{0,2})?\(?([2-9]\d{2})(?:\)[-. ]{0,2}|[-. ]{1,2})((?:[A-Z0-9][-. "
     r"]?){6,14}[A-Z0-9])(?![A-Za-z0-9@])"
 )
 _NANP_SHAPE = re.compile(r"(?<!\d)(?:1[-. ]{0,2})?\(?[2-9]\d{2}\)?[-. ]{1,3}[2-9]\d{2}[-. ]{1,3}\d{4}(?!\d)")
+
+
+_DATE = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([-./])\d{1,2}\2\d{1,2}")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_RANGE = re.compile(r"(\d{4,6})\s?[-–]\s?(\d{4,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +161,7 @@ def _whatsapp_number(url: str) -> str | None:
 
 def may_hold_phone(text: str) -> bool:
     """A cheap test that spares most lines the search."""
-    return sum(char.isdigit() for char in text) >= 6 or _VANITY.search(text) is not None
+    return bool(_DIGITS.search(text) and (_SIX_DIGITS.match(text) or _VANITY.search(text)))
 
 
 def has_nanp_shape(text: str) -> bool:
@@ -160,25 +173,50 @@ def find_phones(text: str, regions: Sequence[str]) -> list[PhoneMatch]:
     """The valid numbers of ``text``, in order. Numbers with ``+`` need no region; others are asked of each in turn."""
     searched = _DOUBLE_ZERO.sub(" +", text)
     searched = _CARRIER_CODE.sub(lambda found: f"(0{found[1]})".ljust(len(found.group())), searched)
-    searched = _GLUED_LABEL.sub(" ", searched)
+    searched = _OPENING.sub(lambda gap: ";" * len(gap.group()), _GLUED_LABEL.sub(" ", searched))
     matches: list[PhoneMatch] = []
     for region in (_INTERNATIONAL_ONLY, *regions):
+        if region == _INTERNATIONAL_ONLY and not _PLUS.search(searched):
+            continue
+        if matches and not _SIX_DIGITS.match(_outside(searched, matches)):
+            break
         for found in PhoneNumberMatcher(searched, region, Leniency.VALID, MAX_TRIES):
-            if not _overlaps(matches, found.start, found.end) and _is_grouped_well(found.raw_string, found.number):
+            if (
+                not _overlaps(matches, found.start, found.end)
+                and _is_grouped_well(found.raw_string, found.number)
+                and not _is_date_or_range(found.raw_string)
+            ):
                 start = found.start - (searched[found.start] == "+" and text[found.start] == "0")
                 matches.append(PhoneMatch(start, found.end, text[start : found.end], found.number))
     if any(region in ("US", "CA") for region in regions):
         matches.extend(_vanity_numbers(text, matches))
     matches.sort(key=lambda match: match.start)
-    return [each for match in matches for each in (match, *_shared_tail(text, match))]
+    return [each for match in matches for each in (match, *_shared_tail(text, match, matches))]
+
+
+def _outside(text: str, matches: Sequence[PhoneMatch]) -> str:
+    """``text`` without what the matches cover."""
+    kept, position = [], 0
+    for match in sorted(matches, key=lambda each: each.start):
+        kept.append(text[position : match.start])
+        position = match.end
+    return "".join((*kept, text[position:]))
 
 
 def _is_grouped_well(raw: str, number: PhoneNumber) -> bool:
-    """North American numbers end in four digits; ``21740 - 21749`` is a range of postal codes."""
+    """North American numbers end in four digits; ``20300 - 20399`` is a range of postal codes."""
     if number.country_code != _NANP or raw.startswith("+"):
         return True
     last = re.findall(r"\d+", raw.split("x", maxsplit=1)[0])[-1] if not number.extension else "0000"
     return len(last) == 4 or len(last) >= 7
+
+
+def _is_date_or_range(raw: str) -> bool:
+    """``26-08-2009`` is a day and ``08800 - 08899`` a range of codes: both are numbers somewhere by their digits."""
+    if _DATE.fullmatch(raw):
+        return True
+    span = _RANGE.fullmatch(raw)
+    return span is not None and len(span[1]) == len(span[2]) and span[1][:2] == span[2][:2] and span[1] < span[2]
 
 
 def _overlaps(matches: Sequence[PhoneMatch], start: int, end: int) -> bool:
@@ -201,14 +239,16 @@ def _vanity_numbers(text: str, found: Sequence[PhoneMatch]) -> Iterator[PhoneMat
             yield PhoneMatch(match.start(), match.end(), match.group(), number)
 
 
-def _shared_tail(text: str, match: PhoneMatch) -> Iterator[PhoneMatch]:
+def _shared_tail(text: str, match: PhoneMatch, found: Sequence[PhoneMatch]) -> Iterator[PhoneMatch]:
     """``555-0101 / 02`` is two numbers: the tail replaces the last digits of the first."""
     tail = _SHARED_TAIL.match(text, match.end)
-    if not tail or match.number.extension:
+    if not tail or match.number.extension or _overlaps(found, tail.start(1), tail.end(1)):
         return
     number = PhoneNumber()
     number.merge_from(match.number)
-    digits = str(match.number.national_number)
-    number.national_number = int(digits[: -len(tail[1])] + tail[1])
+    national, ending = str(match.number.national_number), re.sub(r"\D", "", tail[1])
+    if len(ending) >= len(national) or _YEAR.fullmatch(ending):
+        return
+    number.national_number = int(national[: -len(ending)] + ending)
     if number.national_number != match.number.national_number and phonenumbers.is_valid_number(number):
         yield PhoneMatch(tail.start(1), tail.end(1), text[match.start : tail.end()], number)

@@ -12,14 +12,17 @@ from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES
 class Anchor:
     """How one family of countries writes postal code and town.
 
-    ``regions`` are the countries that write so; an ``explicit`` anchor tells its country by itself, the
-    others need evidence for one of them or a street beside it. The town is a group of the pattern, or, where
-    there is none, stands before the match.
+    ``regions`` are the countries that write so. An ``explicit`` anchor tells its country by itself; the others
+    need evidence for one of them or a street beside it. A ``distinct`` one is written by nobody else, so that a
+    street and a town beside it are evidence enough; a ``trailing`` one is bare digits at the end of a line. The
+    town is a group of the pattern, or, where there is none, stands before the match.
     """
 
     pattern: re.Pattern[str]
     regions: tuple[str, ...]
     explicit: bool
+    distinct: bool = False
+    trailing: bool = False
 
 
 def _states(names: dict[str, str], *, codes: bool = True) -> str:
@@ -29,12 +32,14 @@ def _states(names: dict[str, str], *, codes: bool = True) -> str:
 
 _TOWN = r"(?P<city>[^\W\d_][^\d\n,;|•·:@()]{1,48}(?:\d(?!\d)[^\d\n,;|•·:@()]{0,20})?)"
 
+_GAP = r"(?:,?\s{1,3}|\s?[-–]\s?)"  # between a code and its town
+
 ANCHORS: tuple[Anchor, ...] = (
     Anchor(
         re.compile(
             rf"(?<![A-Za-z])(?P<state>{'|'.join(US_STATES)}|(?i:{_states(US_STATES, codes=False)})|D\.C\.|"
             rf"[A-Z][a-z]\.?)?[.,]?\s{{0,3}}[-–]?\s{{0,2}}"
-            r"(?<![\d-])(?P<code>\d{5}(?:\s?[-–]\s?\d{4})?)(?![\d-]|[.,]\d)"
+            r"(?<![\d-])(?P<code>\d{5}(?:\s?[-–]\s?\d{4})?)(?![\d-]|[.,]\d|\s[-–]\s?\d)"
         ),
         ("US",),
         True,
@@ -64,9 +69,12 @@ ANCHORS: tuple[Anchor, ...] = (
         True,
     ),
     Anchor(
-        re.compile(rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"),
-        ("NL",),
+        re.compile(
+            rf"(?<![\w-])(?:NL-)?(?P<code>[1-9]\d{{3}}\s?(?![AP]M)[A-Z]{{2}})(?![A-Za-z0-9])[,\s]{{1,3}}{_TOWN}"
+        ),
+        ("NL",),  # letters AM and PM exist, but "1030 AM Sunday" is commoner
         False,
+        distinct=True,
     ),
     Anchor(
         re.compile(
@@ -76,13 +84,14 @@ ANCHORS: tuple[Anchor, ...] = (
         ("DE", "FR", "IT", "ES", "AT", "BE", "CH", "DK", "SE", "FI", "NO", "LU", "PL", "CZ"),
         True,
     ),
-    Anchor(re.compile(r"(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
-    Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PT",), False),
-    Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]),?\s{{1,3}}{_TOWN}"), ("PL",), False),
+    Anchor(re.compile(r"(?:(?i:cep)[\s:.]{1,3})?(?<![\w-])(?P<code>\d{5}-\d{3})(?![\d-])"), ("BR",), True),
+    Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{4}}-\d{{3}})(?![\d-]){_GAP}{_TOWN}"), ("PT",), False, distinct=True),
+    Anchor(re.compile(rf"(?<![\w-])(?P<code>\d{{2}}-\d{{3}})(?![\d-]){_GAP}{_TOWN}"), ("PL",), False, distinct=True),
     Anchor(re.compile(r"(?<![\w-])〒?(?P<code>\d{3}-\d{4})(?![\d-])"), ("JP",), False),
+    Anchor(re.compile(r"(?<=[a-z])[,.]?\s{1,3}(?P<code>\d{3}-\d{3})(?![\d-])"), ("KR",), False),  # until 2015
     Anchor(
         re.compile(
-            r"(?:[-–,.]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"
+            r"(?:[-–,.:]|PIN(?:\s?Code)?\s?[:\-]?|\s)\s{0,2}(?<![\d-])(?P<code>[1-9]\d{2}\s?\d{3})(?![\d-]|[.,]\d)"
         ),
         ("IN", "CN", "SG", "RU"),
         False,
@@ -91,8 +100,8 @@ ANCHORS: tuple[Anchor, ...] = (
         re.compile(rf"(?<![\w-])(?P<code>\d{{3}} \d{{2}})(?!\d),?\s{{1,3}}{_TOWN}"), ("SE", "CZ", "SK", "GR"), False
     ),
     Anchor(
-        re.compile(rf"(?<![\w,.-])(?P<code>\d{{5}})(?![\d-]|[.,]\d),?\s{{1,3}}{_TOWN}"),
-        ("DE", "FR", "IT", "ES", "FI", "MX", "TR", "HR", "RS", "EE", "LT", "UA", "MY", "KR", "TH"),
+        re.compile(rf"(?<![\w.-])(?<!\d,)(?P<code>\d{{5}})(?![\d-]|[.,]\d){_GAP}{_TOWN}"),
+        ("DE", "FR", "IT", "ES", "FI", "SE", "GR", "MX", "TR", "HR", "RS", "EE", "LT", "UA", "MY", "KR", "TH"),
         False,
     ),
     Anchor(
@@ -100,9 +109,14 @@ ANCHORS: tuple[Anchor, ...] = (
         ("AT", "BE", "CH", "DK", "NO", "HU", "LU", "SI", "BG", "LV", "CY"),
         False,
     ),
-    Anchor(re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"), ("NZ", "ZA", "AU", "PH"), False),
     Anchor(
-        re.compile(r"[\s,-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|,|[A-Z]))"),
+        re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"),
+        ("NZ", "ZA", "AU", "PH"),
+        False,
+        trailing=True,
+    ),
+    Anchor(
+        re.compile(r"[\s,(-](?<![\d-])(?P<code>\d{5})(?![\d-]|[.,]\d)(?=\s{0,3}(?:$|[,)]|[A-Z]))"),
         ("MX", "PK", "MY", "TH", "SA", "ID", "KR", "TR", "CN", "TW"),
         False,
     ),

@@ -90,10 +90,9 @@ AUSTRALIAN_STATES = {
     "NT": "Northern Territory",
 }  # fmt: skip
 
-# Names of one common word collide with prose too often to be read inside a sentence.
+# Searched in lower case: without IGNORECASE the engine skips to the letters that open a name.
 _COUNTRY_RE = re.compile(
-    r"(?<![\w@.-])(?:" + "|".join(sorted(map(re.escape, NAME_REGION), key=len, reverse=True)) + r")(?![\w@-]|\.\w)",
-    re.IGNORECASE,
+    r"(?<![\w@.-])(?:" + "|".join(sorted(map(re.escape, NAME_REGION), key=len, reverse=True)) + r")(?![\w@-]|\.\w)"
 )
 _LETTERS_DOTS = re.compile(r"[^\w. ]")
 
@@ -132,13 +131,10 @@ def region_of_language(tag: str) -> tuple[str, float] | None:
     return (region, 1.0) if region else None
 
 
-def countries_in(text: str) -> list[tuple[int, str]]:
-    """Offsets and regions of the country names that stand in ``text``."""
-    return [
-        (found.start(), NAME_REGION[found.group().casefold()])
-        for found in _COUNTRY_RE.finditer(text)
-        if found.group() != "uk"
-    ]
+def countries_in(text: str) -> list[str]:
+    """The regions whose names stand in ``text``, in order; "uk" counts in capitals only."""
+    found = _COUNTRY_RE.findall(text.lower())
+    return [NAME_REGION[name] for name in found if name != "uk" or "UK" in text]
 
 
 _ALPHA3 = {

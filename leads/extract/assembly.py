@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 from leads.addresses import AddressMatch, find_addresses
 from leads.extract.businesses import country_of, find_businesses, make_geo
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
+from leads.extract.credits import Credits, find_credits
 from leads.extract.document import Document, host_of
 from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
 from leads.extract.items import find_items
 from leads.extract.names import find_name, tidy_name
-from leads.extract.profiles import find_socials, network_of
+from leads.extract.open_graph import open_graph_items
+from leads.extract.profiles import find_socials, network_of, profiles_in_text
 from leads.model import Geo, Lead
 
 MAX_LEADS = 500  # of one page
@@ -27,6 +29,7 @@ MAX_LEADS = 500  # of one page
 _REACH_BELOW = 8
 _REACH_ABOVE = 5
 _MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
+_DIGIT = re.compile(r"\d")
 _HOURS = re.compile(
     r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
     r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
@@ -47,8 +50,11 @@ _MAP_POINT = (
 
 def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
-    items = find_items(document)
-    evidence = gather(document)
+    items = [*find_items(document), *open_graph_items(document)]
+    credited = find_credits(document)
+    emails = find_page_emails(document, credited)
+    mail_domains = [each.email.address.partition("@")[2] for each in emails]
+    evidence = gather(document, credited, mail_domains)
     for region in country_of(items)[:5]:
         evidence.add_page(region, 3.0)
     structured = find_businesses(items, document, evidence)
@@ -56,12 +62,11 @@ def assemble(document: Document) -> list[Lead]:
     addresses = find_addresses(texts, evidence.ranked)
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
-    phones = find_page_phones(document, evidence)
-    emails = find_page_emails(document)
-    drafts = _drafts(document, structured, addresses)
+    phones = find_page_phones(document, evidence, credited)
+    drafts = _drafts(document, structured, addresses, credited, mail_domains)
     _hand_out(drafts, phones, emails)
     if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
-        _add_page_facts(document, drafts[0])
+        _add_page_facts(document, drafts[0], credited)
     leads = [draft.freeze(document.url) for draft in drafts[:MAX_LEADS]]
     return [lead for lead in leads if _is_lead(lead)]
 
@@ -74,10 +79,20 @@ def _is_lead(lead: Lead) -> bool:
     return known is not None and known.confidence >= _MIN_NAME_CONFIDENCE
 
 
-def _drafts(document: Document, structured: list[Draft], addresses: list[AddressMatch]) -> list[Draft]:
+def _drafts(
+    document: Document,
+    structured: list[Draft],
+    addresses: list[AddressMatch],
+    credited: Credits,
+    mail_domains: list[str],
+) -> list[Draft]:
     """The structured businesses, joined by the addresses of the layout that are not theirs."""
     name = find_name(
-        document, [draft.name for draft in structured[:1] if draft.name], [found.first_line for found in addresses]
+        document,
+        [draft.name for draft in structured[:1] if draft.name],
+        [found.first_line for found in addresses],
+        credited,
+        mail_domains,
     )
     drafts = list(structured)
     unnamed: list[Draft] = []
@@ -174,24 +189,29 @@ def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
     return best
 
 
-def _add_page_facts(document: Document, main: Draft) -> None:
+def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     """What a page says about itself counts for its one business."""
     parts = urlsplit(document.url)
     main.set("website", _linked_website(document), "link", 0.75)
     if parts.scheme in ("http", "https") and parts.netloc:
         main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
-    socials = find_socials(link.url for link in document.links)
-    if socials:
+    linked = find_socials(link.url for link in document.links if not credited.cover_link(link, document.lines))
+    written = find_socials(url for line in document.lines for url in profiles_in_text(credited.own_text(line)))
+    if linked or written:
         held = main.values.get("socials", {})
-        main.set("socials", socials, "link", 0.8)
-        main.values["socials"] = {**socials, **held}
+        main.set("socials", {**written, **linked}, "link" if linked else "text", 0.8 if linked else 0.6)
+        main.values["socials"] = {**written, **linked, **held}
     description = document.metas.get("og:description") or document.metas.get("description")
     main.set("description", description[:1_000] if description else None, "meta", 0.6)
     logo = document.metas.get("og:logo")
     main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
     main.set("geo", _geo(document), "map", 0.6)
-    hours = [line.text[:200] for line in document.lines if len(line.text) <= 160 and _HOURS.search(line.text)]
+    hours = [line.text[:200] for line in document.lines if _tells_hours(line.text)]
     main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
+
+
+def _tells_hours(text: str) -> bool:
+    return len(text) <= 160 and _DIGIT.search(text) is not None and _HOURS.search(text) is not None
 
 
 def _linked_website(document: Document) -> str | None:

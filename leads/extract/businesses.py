@@ -18,7 +18,7 @@ from leads.model import Address, Geo
 from leads.phones import best_phone
 from leads.regions import region_of_name
 
-_CONFIDENCE = {"json_ld": 0.95, "microdata": 0.92, "rdfa": 0.9, "h_card": 0.88}
+_CONFIDENCE = {"json_ld": 0.95, "microdata": 0.92, "rdfa": 0.9, "h_card": 0.88, "open_graph": 0.85}
 
 # Types that may carry an address or a phone and yet are no business.
 _NOT_BUSINESS = frozenset(
@@ -58,7 +58,8 @@ def is_business(item: Item) -> bool:
     if types & _BUSINESS:
         return True
     if types & _NOT_BUSINESS:
-        return "Place" in types and bool(item.texts("telephone")) and bool(item.texts("name"))
+        # A venue is a business even where it is only the place of an event.
+        return "Place" in types and bool(item.texts("name")) and bool(item.props.keys() & {"telephone", "address"})
     reachable = any(
         name in item.props for name in ("telephone", "address", "openingHours", "openingHoursSpecification")
     )

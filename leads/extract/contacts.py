@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from phonenumbers import region_code_for_number
 
 from leads.emails import email_detail, emails_in_href, find_emails
+from leads.extract.credits import Credits
 from leads.extract.document import Document, Line, selector_of
-from leads.extract.evidence import RegionEvidence, credits_maker
+from leads.extract.evidence import RegionEvidence
 from leads.model import Email, Phone, Validation
 from leads.phones import PhoneMatch, best_phone, find_phones, may_hold_phone, phone_in_href, phone_of
 
@@ -27,7 +28,8 @@ _BOTH = re.compile(r"(?:tel\w{0,7}|phone|ph)\.?\s{0,2}(?:/|&|and|\+|und|et|y)\s{
 _NO_PHONE = re.compile(
     r"(?:\bvat|\bbtw|\babn|\bacn|\bkvk|\bein|\bcif|\bnif|\bnip|\bregon|\bkrs|\bsiret|\bsiren|\brcs|\biban|"
     r"\bbic|\bswift|p\. ?iva|"
-    r"partita iva|\bisbn|\bissn|\bcnpj|\border|item|\bsku|model|part (?:no|number)|licen[cs]e|registration|"
+    r"partita iva|\bisbn|\bissn|\bcnpj|\border (?:no|nr|number|id|ref)|item|\bsku|model|part (?:no|number)|"
+    r"licen[cs]e|registration|"
     r"reg(?:istered)?\.? (?:no|number)|"
     r"company (?:no|number)|\bid|\binvoice|\baccount|serial|handelsregister|ust-?id\w*|hrb|\bnmls|\bdre|\bcrd|"
     r"konto\w*|\bpatent\w*|\bпин|инн|огрн|унп|р/с|\bfax id)"
@@ -50,33 +52,37 @@ class FoundEmail:
     email: Email
 
 
-def find_page_phones(document: Document, evidence: RegionEvidence) -> list[FoundPhone]:
+def find_page_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> list[FoundPhone]:
     """Every number of the page in reading order; one that stands in a link and in its text comes twice."""
-    found = [*_linked_phones(document, evidence), *_text_phones(document, evidence), *_alt_phones(document, evidence)]
+    found = [
+        *_linked_phones(document, evidence, credited),
+        *_text_phones(document, evidence, credited),
+        *_alt_phones(document, evidence, credited),
+    ]
     return sorted(found, key=lambda each: each.line)
 
 
-def find_page_emails(document: Document) -> list[FoundEmail]:
+def find_page_emails(document: Document, credited: Credits) -> list[FoundEmail]:
     """Every address of the page in reading order, duplicates included."""
     found: list[FoundEmail] = []
     for link in document.links:
         addresses = emails_in_href(link.href)
+        if addresses and credited.cover_link(link, document.lines):
+            continue
         found += [FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)) for address in addresses]
     for line in document.lines:
-        if credits_maker(line.text):
-            continue
-        matches = find_emails(line.text)
+        matches = find_emails(credited.own_text(line))
         found += [FoundEmail(line.number, email_detail(m.address, "text", m.confidence)) for m in matches]
     for number, alt, _ in document.alts:
-        matches = find_emails(alt)
+        matches = find_emails(alt) if number not in credited.starts else []
         found += [FoundEmail(number, email_detail(m.address, "attribute", min(0.7, m.confidence))) for m in matches]
     return sorted(found, key=lambda each: each.line)
 
 
-def _linked_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+def _linked_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
     for link in document.links:
         raw = phone_in_href(link.href)
-        if raw is None:
+        if raw is None or credited.cover_link(link, document.lines):
             continue
         context = _context(document, link.line, link.text)
         is_fax = link.href.lower().startswith("fax:") or (kind_of_label(context) == "fax")
@@ -101,13 +107,13 @@ def _context(document: Document, number: int, text: str) -> str:
     return before or (document.lines[number - 1].text if number else "")
 
 
-def _text_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+def _text_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
     for line in _searchable_lines(document):
         text = line.text
-        if credits_maker(text):
-            continue
         ranked = evidence.ranked(line.number, text)
         for match in find_phones(text, ranked):
+            if credited.cover(line.number, match.start):
+                continue
             before = _label_before(document, line, match)
             if _NO_PHONE.search(before) or _is_bare_number(text, match, before, ranked):
                 continue
@@ -144,9 +150,9 @@ def _joined(lines: list[Line]) -> Line:
     return Line(first.number, " ".join(line.text for line in lines), first.pieces, first.tag)
 
 
-def _alt_phones(document: Document, evidence: RegionEvidence) -> Iterator[FoundPhone]:
+def _alt_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
     for number, alt, element in document.alts:
-        if not may_hold_phone(alt):
+        if number in credited.starts or not may_hold_phone(alt):
             continue
         ranked = evidence.ranked(number, alt)
         for match in find_phones(alt, ranked):

@@ -26,6 +26,9 @@ _INLINE = frozenset(
     " q rp rt ruby s samp small span strike strong sub sup time tt u var wbr".split()
 )
 _HEADINGS = frozenset("h1 h2 h3 h4 h5 h6 legend caption dt th".split())
+# Attributes in which pages write for machines and screen readers what a picture or a button shows.
+_TELLING_ATTRIBUTES = ("aria-label", "data-phone", "data-phone-number", "data-tel", "data-telephone", "data-email")
+_TOLD_PATH = f"//*[{' or '.join(f'@{name}' for name in _TELLING_ATTRIBUTES)}]"
 _SPACES = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u3000]+")
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff\u00ad")
 _HIDDEN_STYLE = re.compile(r"display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden", re.IGNORECASE)
@@ -36,6 +39,7 @@ _REVERSED_RULE = re.compile(r"\.([\w-]{1,60})\s{0,4}\{[^{}]{0,400}bidi-override"
 MAX_HTML_CHARS = 4_000_000
 MAX_LINES = 20_000
 MAX_LINE_CHARS = 4_000
+MAX_HEAD_LINKS = 300
 MAX_SELECTOR_STEPS = 40
 
 
@@ -71,16 +75,20 @@ class Link:
 
 @dataclass(slots=True)
 class Document:
-    """One page. ``url`` is where it was read from, ``base`` what its links are relative to."""
+    """One page. ``url`` is where it was read from, ``base`` what its links are relative to, ``canonical`` what it
+    says its address is, ``own_languages`` its hreflang tags."""
 
     url: str
     base: str
     root: Element
     title: str = ""
     language: str = ""
+    canonical: str = ""
+    own_languages: list[str] = field(default_factory=list)
     metas: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    # Lines, texts and elements of what stands in attributes: images' alt, labels, data.
     alts: list[tuple[int, str, Element]] = field(default_factory=list)
 
     @property
@@ -89,8 +97,11 @@ class Document:
 
     def resolve(self, href: str) -> str | None:
         """``href`` as an absolute http(s) address, ``None`` if it is none or is malformed."""
+        href = href.strip()
+        if href.startswith(("#", "javascript:", "mailto:", "tel:")):
+            return None
         try:
-            url = urljoin(self.base, href.strip())
+            url = urljoin(self.base, href)
             return url if urlsplit(url).scheme in ("http", "https") and len(url) <= 2_048 else None
         except ValueError:
             return None
@@ -183,6 +194,17 @@ def _read_head(document: Document) -> None:
     base = root.find(".//base")
     if base is not None and base.get("href"):
         document.base = document.resolve(base.get("href")) or document.url
+    for link in islice(root.iter("link"), MAX_HEAD_LINKS):
+        _read_head_link(document, link)
+
+
+def _read_head_link(document: Document, link: Element) -> None:
+    """The page's own address, and the languages under which it is listed beside its translations."""
+    kind, href = (link.get("rel") or "").lower(), link.get("href") or ""
+    if kind == "canonical":
+        document.canonical = document.canonical or document.resolve(href) or ""
+    elif kind == "alternate" and link.get("hreflang") and document.resolve(href) == document.url:
+        document.own_languages.append(link.get("hreflang"))
 
 
 class _Walker:
@@ -195,15 +217,18 @@ class _Walker:
         self._size = 0
         self._tag = "body"
         self._reversed = self._reversed_classes()
+        self._told: set[Element] = set()
 
     def run(self) -> None:
         body = self._document.root.find("body")
         skipped: set[Element] = set()
+        self._told = set(self._document.root.xpath(_TOLD_PATH))
+        hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if _is_hidden(node)}
         walk = etree.iterwalk(body if body is not None else self._document.root, events=("start", "end"))
         for event, node in walk:
             tag = node.tag
             if event == "start":
-                if tag in _SKIPPED or _is_hidden(node):
+                if tag in _SKIPPED or node in hidden:
                     walk.skip_subtree()
                     skipped.add(node)
                     continue
@@ -229,13 +254,20 @@ class _Walker:
             )
         elif tag in ("img", "area") and node.get("alt"):
             document.alts.append((len(document.lines), clean(node.get("alt"))[:500], node))
+        if node in self._told:
+            told = (clean(node.get(name))[:500] for name in _TELLING_ATTRIBUTES if node.get(name))
+            document.alts.extend((len(document.lines), text, node) for text in told)
         if node.get("data-cfemail"):
             self._add(f" {decode_cloudflare(node.get('data-cfemail')) or ''} ", node)
         elif node.text:
             self._add(node.text[::-1] if self._is_reversed(node) else node.text, node)
 
     def _add(self, text: str, owner: Element) -> None:
-        text = _SPACES.sub(" ", text.translate(_INVISIBLE))
+        if not self._parts and text.isspace():
+            return
+        if not text.isascii():
+            text = text.translate(_INVISIBLE)
+        text = _SPACES.sub(" ", text)
         if not self._parts:
             text = text.lstrip()
         elif self._parts[-1].endswith(" "):
@@ -250,11 +282,12 @@ class _Walker:
                 self._flush(self._tag)
 
     def _flush(self, next_tag: str) -> None:
-        text = "".join(self._parts).rstrip()
-        if text:
-            lines = self._document.lines
-            lines.append(Line(len(lines), text, tuple(self._pieces), self._tag))
-        self._parts, self._pieces, self._size = [], [], 0
+        if self._parts:
+            text = "".join(self._parts).rstrip()
+            if text:
+                lines = self._document.lines
+                lines.append(Line(len(lines), text, tuple(self._pieces), self._tag))
+            self._parts, self._pieces, self._size = [], [], 0
         self._tag = next_tag
 
     def _reversed_classes(self) -> frozenset[str]:

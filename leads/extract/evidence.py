@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import phonenumbers
 
 from leads.addresses import find_addresses
-from leads.extract.document import Document
+from leads.extract.credits import Credits
+from leads.extract.document import Document, host_of
+from leads.languages import language_of
 from leads.phones import find_phones, has_nanp_shape, may_hold_phone
 from leads.regions import CURRENCY_REGION, countries_in, region_of_host, region_of_language
 
 # Weights are in units of "a plain language tag": what outweighs what is all that matters.
 _TLD = 4.0
 _COUNTRY_META = 3.0
+_MAIL_TLD = 2.0
+_TEXT_LANGUAGE = 1.0  # on top of the declared language, which a template may have brought
 _PLUS_NUMBER = 3.0
 _ADDRESS = 4.0
 _COUNTRY_LINE = 3.0
@@ -42,15 +46,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<!\d)[6-9]\d{2}[ .]?\d{2}[ .]?\d{2}[ .]?\d{2}(?!\d)"), "ES"),
 )
 
-# Who made the site is not whom it is about.
-_CREDIT = re.compile(
-    r"\b(?:web ?site|web|site|theme|page)s? (?:by|von|par|door|por|di|av)\b|\b(?:web[ -]?design|designed|"
-    r"developed|powered|"
-    r"hosted|created|made|built|umsetzung|realisierung|gestaltung|réalisation|réalisé|création|conception|diseño web|"
-    r"diseñado|realizzazione|sito realizzato|ontwerp|webdesign|webbdesign|realisatie|"
-    r"desarrollo)\b.{0,10}(?:by|von|par|door|por|:|di|av|da)",
-    re.IGNORECASE,
-)
+
+_CURRENCY_SIGN = re.compile("|".join(sorted(map(re.escape, CURRENCY_REGION), key=len, reverse=True)))
 
 
 @dataclass(slots=True)
@@ -85,43 +82,43 @@ class RegionEvidence:
         return sorted(scores, key=lambda region: -scores[region])[:_MAX_REGIONS]
 
 
-def gather(document: Document) -> RegionEvidence:
-    """Every clue the page gives, in one pass over its lines."""
+def gather(document: Document, credited: Credits, mail_domains: Iterable[str] = ()) -> RegionEvidence:
+    """Every clue the page gives, in one pass over its lines; ``mail_domains`` are those of its e-mails."""
     evidence = RegionEvidence()
-    evidence.add_page(region_of_host(document.host), _TLD)
-    _from_languages(document, evidence)
+    for host in {document.host, host_of(document.canonical)}:
+        evidence.add_page(region_of_host(host), _TLD)
+    for domain in set(mail_domains):
+        evidence.add_page(region_of_host(domain), _MAIL_TLD)
+    _from_languages(document, evidence, credited)
     _from_metas(document, evidence)
     for line in document.lines:
-        text = line.text
-        if credits_maker(text):
-            continue
-        for _, region in countries_in(text[:400])[:8]:
+        text = credited.own_text(line)
+        for region in countries_in(text[:400])[:8]:
             evidence.add_near(line.number, region, _COUNTRY_LINE if len(text) <= 60 else _COUNTRY_IN_PROSE)
         if "+" in text and may_hold_phone(text):
             for match in find_phones(text, ()):
                 evidence.add_near(line.number, phonenumbers.region_code_for_number(match.number), _PLUS_NUMBER)
-    for sign, region in CURRENCY_REGION.items():
-        if any(sign in line.text for line in document.lines[:400]):
-            evidence.add_page(region, _CURRENCY)
+    signs = {found.group() for line in document.lines[:400] for found in _CURRENCY_SIGN.finditer(line.text)}
+    for region in {CURRENCY_REGION[sign] for sign in signs}:
+        evidence.add_page(region, _CURRENCY)
     for found in find_addresses([line.text for line in document.lines], _no_ranking):
         if found.confidence >= 0.8:
             evidence.add_near(found.last_line, found.address.country, _ADDRESS)
     return evidence
 
 
-def credits_maker(text: str) -> bool:
-    """Whether a line names who made the site."""
-    return _CREDIT.search(text[:200]) is not None
-
-
 def _no_ranking(_: int) -> Sequence[str]:
     return ()
 
 
-def _from_languages(document: Document, evidence: RegionEvidence) -> None:
+def _from_languages(document: Document, evidence: RegionEvidence, credited: Credits) -> None:
     tags = [document.language, document.metas.get("og:locale", ""), document.metas.get("content-language", "")]
+    tags += document.own_languages
     for found in filter(None, map(region_of_language, filter(None, tags))):
         evidence.add_page(*found)
+    written = region_of_language(language_of(credited.own_text(line) for line in document.lines) or "")
+    if written:
+        evidence.add_page(written[0], _TEXT_LANGUAGE)
 
 
 def _from_metas(document: Document, evidence: RegionEvidence) -> None:
@@ -130,5 +127,5 @@ def _from_metas(document: Document, evidence: RegionEvidence) -> None:
     if len(code) == 2:
         evidence.add_page("GB" if code == "UK" else code, _COUNTRY_META)
     for key in ("og:country-name", "business:contact_data:country_name"):
-        for _, region in countries_in(document.metas.get(key, "")):
+        for region in countries_in(document.metas.get(key, "")):
             evidence.add_page(region, _COUNTRY_META)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,10 @@ class Item:
 
 def find_items(document: Document) -> list[Item]:
     """The top-level items of the page, JSON-LD first."""
-    return [*_json_ld(document), *_microdata(document), *_rdfa(document), *_microformats(document)]
+    found = [*_json_ld(document), *_microdata(document), *_rdfa(document), *_microformats(document)]
+    for item in walk(found):
+        item.types = tuple(dict.fromkeys((*item.types, *_type_names(item.texts("additionalType")))))
+    return found
 
 
 def walk(items: list[Item], depth: int = 0) -> Iterator[Item]:
@@ -198,7 +201,7 @@ def _resolve(roots: list[Item], by_id: dict[str, Item]) -> None:
                     values[place] = Item(target.types, target.source, kept, target.ident)
 
 
-def _type_names(types: list[Any]) -> tuple[str, ...]:
+def _type_names(types: Sequence[Any]) -> tuple[str, ...]:
     return tuple(
         re.split(r"[/#:]", name.strip())[-1] for text in types if isinstance(text, str) for name in text.split() if name
     )
@@ -218,13 +221,9 @@ def _rdfa(document: Document) -> Iterator[Item]:
 def _attribute_items(document: Document, source: str, *, scope: str, kind: str, prop: str) -> Iterator[Item]:
     owners: dict[Element, Item] = {}
     roots: list[Item] = []
-    for element in document.root.iter():
-        if not isinstance(element.tag, str):
-            continue
+    for element in document.root.xpath(f"//*[@{scope} or @{prop}]"):
         names = [name.rsplit("/", 1)[-1].rsplit(":", 1)[-1] for name in (element.get(prop) or "").split()]
         opens = element.get(scope) is not None
-        if not names and not opens:
-            continue
         owner = _owner(element, owners) if names else None
         if opens:
             item = Item(_type_names([element.get(kind) or ""]), source, element=element)

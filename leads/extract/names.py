@@ -9,11 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
+from urllib.parse import urlsplit
 
 from leads.domains import own_domain
-from leads.extract.document import Document, clean, text_of
+from leads.extract.credits import Credits
+from leads.extract.document import Document, Element, clean, host_of, text_of
 
 MAX_NAME = 120
+MAX_CANDIDATES = 100  # each is compared with each
+MAX_HEADINGS = 20
+MAX_IMAGES = 40  # a banner is among the first pictures
+LAST_BANNER_LINE = 3
+MAX_SPELLED_WORDS = 6
+PROSE_CHARS = 80  # a line this long is a sentence rather than a menu
+MAX_DIGITS = 5  # "Studio 54", "1-2-3 Taxi", "24/7"; more is a phone or a postal code
 
 _TITLE_SEPARATORS = re.compile(r"\s+[|\-–—»«›:·•~/]+\s+|\s*[|»«›•·]\s*|:\s+|\s+[-–—]\s*|--+")
 _LEGAL_FORM = re.compile(
@@ -41,7 +51,7 @@ _COPYRIGHT_END = re.compile(
 )
 _GENERIC = re.compile(
     r"^(?:the\s|our\s|your\s|my\s)?(?:contacts?(?:\s(?:us|info\w*|details|page|form|me|our \w+|the \w+))?|"
-    r"home(?:\s?page)?|welcome(?: to.{0,40})?|about(?:\s(?:us|me|our .{0,30}|the company))?|"
+    r"home(?:\s?page)?|welcome|web ?site|about(?:\s(?:us|me|our .{0,30}|the company))?|"
     r"locations?|directions?|offices?|menu|services|products|news|blog|index|untitled(?: document)?|get in "
     r"touch|reach us|find us|where to find us|imprint|impressum|kontakt\w*|"
     r"contact(?:o|e|ez|ez-nous|eer|ar|atti)?(?: nous)?|contatti|chi siamo|über uns|startseite|accueil|inicio|"
@@ -54,9 +64,13 @@ _GENERIC = re.compile(
     r"reservations|online|official (?:site|website).{0,20}|reviews?|opening hours|newsletter|share "
     r"this.{0,20}|"
     r"o nas|kontakty|onas|yhteystiedot|kapcsolat|iletişim|контакты|о компании|главная|profile|company profile|"
-    r"about company|resources|sign (?:in|up)|skip to.{0,30}|toggle navigation|links)$",
+    r"about company|resources|top|connect|message|data|postal address|history|"
+    r"mapa .{0,20}|sign (?:in|up)|skip to.{0,30}|toggle navigation|links)$",
     re.IGNORECASE,
 )
+_FRONT_PAGE = re.compile(r"/?(?:(?:index|default|home)(?:\.\w{2,5})?)?/?", re.IGNORECASE)
+_WORD = re.compile(r"[\w'’&.-]{1,60}")
+_HEADINGS = frozenset(("title", "og:title", "h1"))
 _EDGE = " \t\n.,:;|-–—»«›•·~*\"'“”_/()[]"
 _NOISE_PREFIX = re.compile(
     r"^(?:welcome to|contact(?:ing)?(?: us)?(?: at)?|about|home of|copyright|by|the official (?:site|website) "
@@ -83,20 +97,39 @@ class _Candidate:
     weight: float
 
 
-def find_name(document: Document, structured: list[str], address_lines: list[int]) -> Name | None:
+def find_name(
+    document: Document, structured: list[str], address_lines: list[int], credited: Credits, mail_domains: list[str]
+) -> Name | None:
     """The page's best name. ``structured`` are names that structured data gave; ``address_lines`` the first
-    lines of its addresses, since the line above an address is often whose address it is."""
-    candidates = list(_candidates(document, structured, address_lines))
+    lines of its addresses, since the line above an address is often whose address it is; ``mail_domains`` where
+    its e-mails are, which name the business when a page has no domain of its own to tell."""
+    label = _label(document, mail_domains)
+    found = chain(_candidates(document, structured, address_lines, credited), _spelled_by_domain(document, label))
+    candidates = list(islice(found, MAX_CANDIDATES))
     if not candidates:
         return None
-    domain = own_domain(document.url)
-    label = re.sub(r"[^a-z0-9]", "", domain.split(".")[0]) if domain and not domain.startswith("example.") else ""
-    scored = [(_score(candidate, candidates, label), -len(candidate.text), candidate) for candidate in candidates]
-    score, _, best = max(scored, key=lambda row: row[:2])
+    spoken = _Spoken(document, credited)
+    menu = _menu(document)
+    scored = [
+        (_score(each, candidates, label) + spoken.bonus(each.text) - _page_malus(each, menu), each)
+        for each in candidates
+    ]
+    score, best = max(scored, key=lambda row: (row[0], -len(row[1].text)))
     return Name(best.text, best.source, round(min(0.95, 0.2 + score / 4), 2))
 
 
-def _candidates(document: Document, structured: list[str], address_lines: list[int]) -> Iterator[_Candidate]:
+def _label(document: Document, mail_domains: list[str]) -> str:
+    """What the business has registered, as letters and digits: ``"oakdental"``; empty if nothing tells."""
+    domain = own_domain(document.url) or ""
+    if not domain or domain.startswith("example."):
+        domains = {own for host in mail_domains if (own := own_domain(host)) and not own.startswith("example.")}
+        domain = domains.pop() if len(domains) == 1 else ""
+    return re.sub(r"[^a-z0-9]", "", domain.split(".")[0])
+
+
+def _candidates(
+    document: Document, structured: list[str], address_lines: list[int], credited: Credits
+) -> Iterator[_Candidate]:
     for name in structured:
         yield from _candidate(name, "structured", 3.0)
     yield from _candidate(document.metas.get("og:site_name", ""), "og:site_name", 2.0)
@@ -104,15 +137,76 @@ def _candidates(document: Document, structured: list[str], address_lines: list[i
     yield from _from_title(document.title, "title")
     if document.metas.get("og:title", "") != document.title:
         yield from _from_title(document.metas.get("og:title", ""), "og:title")
-    yield from _from_copyright(document)
-    for heading in document.root.iter("h1"):
+    yield from _from_copyright(document, credited)
+    for heading in islice(document.root.iter("h1"), MAX_HEADINGS):
         yield from _candidate(text_of(heading, 200), "h1", 1.0)
-    for line, alt, element in document.alts[:40]:
+    for line, alt, element in document.alts[:MAX_IMAGES]:
         marks = f"{element.get('src') or ''} {element.get('class') or ''} {element.get('id') or ''} {alt}".lower()
-        if "logo" in marks or (line <= 3 and element.getparent() is not None and element.getparent().tag == "a"):
+        target = _target(document, element.getparent())
+        if ("logo" in marks and target != "away") or (line <= LAST_BANNER_LINE and target == "home"):
             yield from _candidate(re.sub(r"(?i)\blogo\b", "", alt), "logo", 1.1)
     for first in address_lines[:4]:
         yield from _from_address_block(document, first)
+
+
+def _target(document: Document, link: Element) -> str | None:
+    """Where a link goes: ``"home"`` (the picture in it is the sign over the door), ``"inside"`` or ``"away"``."""
+    if link is None or link.tag != "a" or not link.get("href"):
+        return None
+    return _target_of(document, document.resolve(link.get("href")) or "")
+
+
+def _target_of(document: Document, url: str) -> str | None:
+    if not url:
+        return None
+    if host_of(url).removeprefix("www.") != document.host.removeprefix("www."):
+        return "away"
+    return "home" if _FRONT_PAGE.fullmatch(urlsplit(url).path) else "inside"
+
+
+def _menu(document: Document) -> frozenset[str]:
+    """The keys of link texts that lead to inner pages only: a title that is one of them names its page."""
+    targets: dict[str, set[str | None]] = {}
+    for link in document.links:
+        if 0 < len(link.text) <= MAX_NAME:
+            targets.setdefault(link.text, set()).add(_target_of(document, link.url))
+    return frozenset(_fold(text) for text, found in targets.items() if found == {"inside"})
+
+
+def _spelled_by_domain(document: Document, label: str) -> Iterator[_Candidate]:
+    """The words of the page that the domain runs together: "Oak Dental" for ``oakdental.example``."""
+    if len(label) < 5:
+        return
+    for line in document.lines:
+        if label[:3] not in line.text.casefold() or len(line.text) > 1_000:
+            continue
+        words = list(_WORD.finditer(line.text))
+        for first, word in enumerate(words):
+            run = ""
+            for last in words[first : first + MAX_SPELLED_WORDS]:
+                run += re.sub(r"[^a-z0-9]", "", last.group().casefold())
+                if run == label and not (last is word and line.text[word.start() - 1 : word.start()] in ("@", "/")):
+                    yield from _candidate(line.text[word.start() : last.end()], "domain", 0.8)
+                    return
+                if not label.startswith(run):
+                    break
+
+
+def _page_malus(candidate: _Candidate, menu: frozenset[str]) -> float:
+    return 0.6 if candidate.source in _HEADINGS and candidate.key in menu else 0.0
+
+
+class _Spoken:
+    """How a page's sentences speak of a name: in its own spelling, amid prose, as one speaks of somebody."""
+
+    def __init__(self, document: Document, credited: Credits) -> None:
+        own = (credited.own_text(line) for line in document.lines)
+        self._prose = "\n".join(text for text in own if len(text) >= PROSE_CHARS)
+
+    def bonus(self, name: str) -> float:
+        if len(name) < 5 or not name[0].isupper():
+            return 0.0
+        return min(0.8, 0.4 * self._prose.count(name))
 
 
 def _from_title(title: str, source: str) -> Iterator[_Candidate]:
@@ -122,13 +216,14 @@ def _from_title(title: str, source: str) -> Iterator[_Candidate]:
         yield from _candidate(piece, source, 1.0 + edge)
 
 
-def _from_copyright(document: Document) -> Iterator[_Candidate]:
+def _from_copyright(document: Document, credited: Credits) -> Iterator[_Candidate]:
     for line in document.lines:
-        text = line.text
+        text = credited.own_text(line)
         if "©" not in text and "opyright" not in text and "(c)" not in text.lower() and "OPYRIGHT" not in text:
             continue
         for found in _COPYRIGHT.finditer(text[:600]):
-            name = _COPYRIGHT_END.sub("", found["name"])
+            legal = _LEGAL_TAIL.match(found["name"])
+            name = legal["name"] if legal else _COPYRIGHT_END.sub("", found["name"])
             yield from _candidate(name, "copyright", 1.5)
 
 
@@ -145,12 +240,16 @@ def _from_address_block(document: Document, first: int) -> Iterator[_Candidate]:
 
 def tidy_name(text: str) -> str | None:
     """``text`` as a name: no edge punctuation, no "Welcome to"; ``None`` where it cannot be one."""
-    name = _NOISE_PREFIX.sub("", clean(text[:400]).strip(_EDGE))
+    name = clean(text[:400]).strip(_EDGE)
+    if _GENERIC.match(name):
+        return None
+    name = _NOISE_PREFIX.sub("", name)
     name = _NOISE_SUFFIX.sub("", name).strip(_EDGE)
     if name.count("(") > name.count(")"):
         name = f"{name})" if f"{name})" in text else name.replace("(", " ").strip()
     letters = sum(char.isalpha() for char in name)
-    if not 2 <= len(name) <= MAX_NAME or letters < 2 or len(name.split()) > 12 or "@" in name:
+    digits = sum(char.isdigit() for char in name)
+    if not 2 <= len(name) <= MAX_NAME or letters < 2 or digits > MAX_DIGITS or len(name.split()) > 12 or "@" in name:
         return None
     return None if _GENERIC.match(name) or name.lower().startswith(("http:", "https:", "tel:")) else name
 

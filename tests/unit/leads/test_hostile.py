@@ -39,6 +39,18 @@ PAGES = {
     "json quotes": "'<script type=\"application/ld+json\">' + '\"\\\\' * (N // 2) + '</script>'",
     "entities": "'&amp;' * (N // 5)",
     "style": "'<style>bidi-override' + '.a{' * (N // 3) + '</style>'",
+    "credits": "'<p>Website design and design by ' * (N // 32)",
+    "credit words": "'web design, ' * (N // 12)",
+    "headings": "'<h1>Oak ' * (N // 8)",
+    "menus": "'<a href=/x>Oak</a>' * (N // 18)",
+    "spelled domains": "'exa mple ' * (N // 9)",
+    "profiles": "'facebook.com/' * (N // 13)",
+    "profile words": "'www.' * (N // 4) + 'x.com/a'",
+    "streets": "'12 Oak Street Road Lane ' * (N // 24)",
+    "named streets": "'<p>' + 'Oak ' * 20 + 'Road</p><p>12345 Town</p>' * (N // 30)",
+    "brackets of codes": "'(213) 555 0100 ' * (N // 15)",
+    "little words": "'und der die das ' * (N // 16)",
+    "hidden styles": "'<b style=\"display:' + ' ' * N + '\">'",
     "blanks": "' ' * N + '@' + ' ' * N",
 }
 

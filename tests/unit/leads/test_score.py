@@ -10,13 +10,13 @@ from leads.model import Address, Lead
 from leads.phones import normalise_phone
 from leads.score import HOT, LEAD_OBJECTIVES, band_of, score
 
-PHONE = normalise_phone("+44 20 7031 3000", None)
+PHONE = normalise_phone("+44 20 7946 0000", None)
 FULL = Lead(
     display_name="Oak Dental",
     phones=[PHONE],
     emails=["info@oak.example.com"],
     website="https://oak.example.com/",
-    address=Address(street="1 High St", city="London", postal_code="W1J 7BU"),
+    address=Address(street="1 High St", city="London", postal_code="N1 9ZZ"),
 )
 OBJECTIVES = [None, *(each["value"] for each in LEAD_OBJECTIVES)]
 

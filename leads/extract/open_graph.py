@@ -1,0 +1,43 @@
+"""OpenGraph's contact data as a business, in the form that structured data has.
+
+Facebook's vocabularies of a business and of a place say in ``<meta>`` what schema.org says in items. A page whose
+metas hold no way to reach anybody tells of no business here; its ``og:site_name`` counts as a name elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leads.extract.document import Document
+from leads.extract.items import Item
+
+# Property without its vocabulary, hyphens as underscores → schema.org's word.
+_CONTACT = {
+    "phone_number": "telephone", "fax_number": "faxNumber", "email": "email", "website": "url",
+}  # fmt: skip
+_PLACE = {
+    "street_address": "streetAddress", "locality": "addressLocality", "region": "addressRegion",
+    "postal_code": "postalCode", "country_name": "addressCountry",
+}  # fmt: skip
+_GEO = {"latitude": "latitude", "longitude": "longitude"}
+_VOCABULARIES = ("business:contact_data:", "place:location:", "og:")
+
+
+def open_graph_items(document: Document) -> Iterator[Item]:
+    """At most one business: the one that the page's metas give a phone, an e-mail or an address of."""
+    business = Item(("Organization",), "open_graph")
+    place = Item(("PostalAddress",), "open_graph")
+    geo = Item(("GeoCoordinates",), "open_graph")
+    for vocabulary in _VOCABULARIES:
+        for key, value in document.metas.items():
+            name = key.removeprefix(vocabulary).replace("-", "_") if key.startswith(vocabulary) else ""
+            for words, item in ((_CONTACT, business), (_PLACE, place), (_GEO, geo)):
+                if name in words and words[name] not in item.props:
+                    item.add(words[name], value)
+    if not business.props and not {"streetAddress", "postalCode"} & place.props.keys():
+        return
+    business.add("name", document.metas.get("og:site_name", ""))
+    for name, item in (("address", place), ("geo", geo)):
+        if item.props:
+            business.add(name, item)
+    yield business
