@@ -27,6 +27,7 @@ BUILT = SITE_PLATFORMS + SEARCH_PLATFORMS
 
 _WEB_URL = re.compile(r"https?:", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".onion", ".test", ".invalid")
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -74,6 +75,8 @@ def refuse(url: str, allowance: Allowance) -> str | None:
         if is_public(address):
             return None
         return f"the address {host} is not on the public Internet, and the fleet visits nothing else"
+    if not _is_name(host):
+        return f"{host!r} is neither a name nor an address that could be looked up"
     if host == "localhost" or "." not in host or host.endswith(_LOCAL_SUFFIXES):
         return f"the name {host!r} is not one of the public Internet, and the fleet visits nothing else"
     return None
@@ -137,10 +140,21 @@ def _host(parts: SplitResult) -> str | None:
     """The host as a browser reads it: fullwidth digits and ideographic dots are digits and dots to it."""
     if not parts.netloc or not parts.hostname:
         return None
+    if "[" in parts.netloc and ":" not in parts.hostname:
+        return None  # brackets are for IPv6
     host = normal_host(unicodedata.normalize("NFKC", parts.hostname).replace("。", "."))
     if not host or len(host) > 253 or "%" in host or "/" in host or ".." in host or host.startswith("."):
         return None
     return host
+
+
+def _is_name(host: str) -> bool:
+    """Whether a browser would look ``host`` up: it takes a name whose last label is a number for an address."""
+    try:
+        labels = host.encode("idna").decode().split(".")
+    except UnicodeError:
+        return False
+    return all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

@@ -125,7 +125,9 @@ class Gate:
         name = host.lower().rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host.lower()
         if name not in self._hosts:
             raise Problem(
-                f"the host name {host[:80]!r} is not served here; LEADFLEET_ALLOWED_HOSTS lists the ones that are",
+                f"the host name {host[:80]!r} is not served here; LEADFLEET_ALLOWED_HOSTS lists the ones that are"
+                if host
+                else "the Host header names no host",
                 status=421,
                 title="Misdirected request",
             )
@@ -166,13 +168,14 @@ class Gate:
             raise Unauthorized("the stream token does not verify or has expired; ask for a new one")
         if kind not in claims.kinds:
             raise Forbidden(f"the stream token is not one for {kind!r}")
-        task = (call.view_args or {}).get("task_id") or call.args.get("task_id", "")
-        if claims.task and claims.task != task:
-            raise NotFound("task", task)
+        in_path = (call.view_args or {}).get("task_id")
+        named = [in_path] if in_path is not None else call.args.getlist("task_id")
+        if claims.task and named != [claims.task]:
+            raise NotFound("task", ", ".join(task for task in named if task != claims.task))
         owner = await self._ring.by_id(claims.key_id)
         if owner is None or owner.tenant != claims.tenant:
             raise Unauthorized("the key that this stream token was made with has been revoked")
-        return owner.narrowed({KIND_SCOPES[kind]})
+        return owner.narrowed({KIND_SCOPES[kind]}, claims.task)
 
 
 def offered_subprotocol() -> str | None:

@@ -41,6 +41,9 @@ ALL_SCOPES = frozenset(
     }
 )
 
+OPERATOR_SCOPES = frozenset({"tenants:write", "fleet:write"})
+"""What reaches past a tenant: a key for another tenant has these only when they are asked for by name."""
+
 CACHE = timedelta(seconds=3)
 """How long a look-up is remembered: a revoked key is refused after this at the latest."""
 
@@ -57,9 +60,11 @@ class Principal:
     tenant: str
     key_id: str
     scopes: frozenset[str]
+    task: str = ""
+    """The one task that a stream token was made for; empty for callers who may see all of their tenant."""
 
-    def narrowed(self, scopes: Iterable[str]) -> Principal:
-        return Principal(self.tenant, self.key_id, self.scopes & frozenset(scopes))
+    def narrowed(self, scopes: Iterable[str], task: str = "") -> Principal:
+        return Principal(self.tenant, self.key_id, self.scopes & frozenset(scopes), task)
 
 
 def digest(secret: str) -> str:

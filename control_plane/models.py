@@ -120,8 +120,10 @@ class Started(_Answer):
     status: Literal["started"] = "started"
     task_id: str
     message: str
-    state: Literal["queued", "running"]
-    queue_position: int | None = Field(None, description="units ahead in the order of dispatch; null when running")
+    state: TaskState = Field(
+        description="queued or running; when repeated under an Idempotency-Key, whatever it is now"
+    )
+    queue_position: int | None = Field(None, description="units ahead in the order of dispatch; null when none waits")
     usage: Usage
 
 
@@ -191,9 +193,10 @@ class QueueStatus(_Answer):
 class ActionResult(_Answer):
     """A task was stopped, paused or resumed."""
 
-    status: Literal["stopped", "paused", "running", "queued"]
+    status: Literal["stopped", "paused", "running"]
     task_id: str
     message: str
+    state: TaskState = Field(description="the task's state now: a resumed task may have to wait for a slot")
 
 
 class BulkError(_Answer):
@@ -299,7 +302,8 @@ class KeyRequest(_Request):
     )
     name: Word = "key"
     scopes: Annotated[list[str], Field(min_length=1, max_length=40)] | None = Field(
-        None, description="absent: all scopes of the maker"
+        None,
+        description="absent: all scopes of the maker; for another tenant without those that reach past it",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import orjson
@@ -11,6 +12,8 @@ from quart import Response, has_websocket_context, request, websocket
 from control_plane.errors import BadRequest, FieldError, Invalid, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.IGNORECASE)
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body. The largest real one, 50 queries of 2,048 characters, is a tenth of this."""
@@ -32,10 +35,16 @@ async def read_body(model: type[Model], *, optional: bool = False) -> Model:
 
 
 async def read_json(*, optional: bool = False) -> Any:
-    """The request's JSON body. Raises BadRequest."""
+    """The request's JSON body. Raises BadRequest, and a 415 for a body that says it is something else."""
     raw = await request.get_data(cache=False, as_text=False)
     if not raw and optional:
         return {}
+    if raw and request.mimetype and not _JSON.fullmatch(request.mimetype):
+        raise Problem(
+            f"the body is sent as {request.mimetype[:60]!r}: send JSON, with 'Content-Type: application/json'",
+            status=415,
+            title="Unsupported media type",
+        )
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as exc:

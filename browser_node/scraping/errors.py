@@ -38,7 +38,8 @@ _CHROME_ERRORS = (
     ("BLOCKED_BY_", "blocked", False),
     ("UNSAFE_PORT", "blocked", False),
     ("INVALID_", "unreachable", False),
-    ("ABORTED", "not_html", False),
+    ("UNSAFE_REDIRECT", "bad_scheme", False),
+    ("ABORTED", "navigation", True),  # a renderer that dies says no more than this
 )
 _NET_ERROR = re.compile(r"net::ERR_([A-Z0-9_]+)")
 

@@ -80,13 +80,21 @@ class Tab:
 
     @classmethod
     async def open(cls, context: BrowserContext, name: str, warm: Page | None = None) -> Tab:
-        """A new tab, or ``warm`` made one. ChromeLost when there is no browser to open it in."""
+        """A new tab, or ``warm`` made one, if it still lives. ChromeLost when there is no browser to open it in."""
+        if warm is not None:
+            try:
+                return await cls._prepared(warm, name)
+            except (PlaywrightError, TimeoutError):
+                pass  # a renderer may die while it waits to be used; the browser is then asked for another
         try:
-            page = await _within(NAVIGATION, context.new_page()) if warm is None else warm
-            tab = cls(page, name)
-            await page.add_init_script(page_scripts.WATCH)
+            return await cls._prepared(await _within(NAVIGATION, context.new_page()), name)
         except (PlaywrightError, TimeoutError) as exc:
             raise ChromeLost(_first_line(exc)) from exc
+
+    @classmethod
+    async def _prepared(cls, page: Page, name: str) -> Tab:
+        tab = cls(page, name)
+        await _within(CLOSE, page.add_init_script(page_scripts.WATCH))
         return tab
 
     async def load(self, url: str, *, render: bool = True) -> Snapshot:

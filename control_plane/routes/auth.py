@@ -9,7 +9,7 @@ from quart import Blueprint, Response, redirect, request
 from control_plane import tokens
 from control_plane.auth import ANY, COOKIE, KIND_SCOPES, PUBLIC, access, principal
 from control_plane.errors import Forbidden, Invalid
-from control_plane.keyring import ALL_SCOPES, SESSION_TTL
+from control_plane.keyring import ALL_SCOPES, OPERATOR_SCOPES, SESSION_TTL
 from control_plane.models import (
     ConsoleLink,
     KeyRequest,
@@ -75,7 +75,9 @@ async def create_key() -> Response:
     tenant = asked.tenant or caller.tenant
     if tenant != caller.tenant and "tenants:write" not in caller.scopes:
         raise Forbidden("a key for another tenant needs the scope 'tenants:write'")
-    scopes = frozenset(asked.scopes) if asked.scopes is not None else caller.scopes
+    scopes = caller.scopes if tenant == caller.tenant else caller.scopes - OPERATOR_SCOPES
+    if asked.scopes is not None:
+        scopes = frozenset(asked.scopes)
     unknown = scopes - ALL_SCOPES
     if unknown:
         raise Invalid(f"no such scope: {min(unknown)[:40]!r}; there are {', '.join(sorted(ALL_SCOPES))}")

@@ -39,7 +39,7 @@ async def download(file_format: str) -> Response:
         members["columns"] = [column.strip() for column in columns.split(",")]
     export = await lead_store().export(principal().tenant, checked(ExportRequest, members))
     if export.status == "empty":
-        raise NotFound("lead that matches, to be exported as", file_format)
+        raise Problem("no lead matches, so there is nothing to export", status=404, title="Not found")
     if _wants_json():
         return _record(export)
     if export.status in _UNFINISHED:
@@ -63,6 +63,8 @@ async def begin() -> Response:
 @describes(answer=ExportView)
 async def show(export_id: str) -> Response:
     """An export: its progress, and its URL once it is ready."""
+    if principal().task:  # an export's name does not say of which task it is; the link that began it does
+        raise NotFound("export", export_id)
     return web.answer(await lead_store().export_view(principal().tenant, export_id))
 
 

@@ -118,7 +118,7 @@ async def degree_types() -> Response:
 @access("leads:read")
 async def lead_objectives() -> Response:
     """What the score can be tuned to."""
-    return web.answer([{"value": value, "label": label} for value, label in LEAD_OBJECTIVES])
+    return web.answer(LEAD_OBJECTIVES)
 
 
 def checked(model: type[Model], members: Any) -> Model:

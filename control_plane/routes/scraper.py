@@ -11,6 +11,7 @@ from control_plane.models import ActionResult, PhoneCoordinatesAnswer, Started, 
 from control_plane.openapi import describes
 from control_plane.services import services
 from control_plane.web import answer, read_body
+from fleet.model import TaskState
 
 MAX_IDEMPOTENCY_KEY = 255
 
@@ -42,8 +43,8 @@ async def status(task_id: str) -> Response:
 @describes(answer=ActionResult)
 async def stop(task_id: str) -> Response:
     """Stop a task for good; what it found so far is kept."""
-    await services().queue.stop(principal().tenant, task_id)
-    return answer(ActionResult(status="stopped", task_id=task_id, message="Task stopped"))
+    stopped = await services().queue.stop(principal().tenant, task_id)
+    return answer(ActionResult(status="stopped", task_id=task_id, message="Task stopped", state=stopped.status))
 
 
 @blueprint.post("/pause/<task_id>")
@@ -51,8 +52,8 @@ async def stop(task_id: str) -> Response:
 @describes(answer=ActionResult)
 async def pause(task_id: str) -> Response:
     """Pause a task: its units are checkpointed and their slots are free for others."""
-    await services().queue.pause(principal().tenant, task_id)
-    return answer(ActionResult(status="paused", task_id=task_id, message="Task paused"))
+    paused = await services().queue.pause(principal().tenant, task_id)
+    return answer(ActionResult(status="paused", task_id=task_id, message="Task paused", state=paused.status))
 
 
 @blueprint.post("/resume/<task_id>")
@@ -60,8 +61,10 @@ async def pause(task_id: str) -> Response:
 @describes(answer=ActionResult)
 async def resume(task_id: str) -> Response:
     """Go on with a paused task where it was."""
-    await services().queue.resume(principal().tenant, task_id)
-    return answer(ActionResult(status="running", task_id=task_id, message="Task resumed"))
+    resumed = await services().queue.resume(principal().tenant, task_id)
+    waits = resumed.status is TaskState.QUEUED
+    message = f"Task resumed: {resumed.queue_position or 0} units are ahead of it" if waits else "Task resumed"
+    return answer(ActionResult(status="running", task_id=task_id, message=message, state=resumed.status))
 
 
 @blueprint.get("/phone-coordinates/<task_id>")

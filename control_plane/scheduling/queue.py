@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,23 +22,21 @@ from control_plane.models import (
     TaskPage,
     TaskStatus,
     Usage,
-    WebhookStatus,
 )
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
+from control_plane.scheduling.views import Flat, node_view, task_status, time_of
 from fleet import ids
 from fleet.connect import Store
 from fleet.errors import StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Watch
-from fleet.model import NodeState, SlotState, TaskState, UnitState
+from fleet.model import SlotState, TaskState, UnitState
 
 WATCH_SECONDS = 10
 """How long a viewer counts as looking after it last said so; it says so every few seconds."""
 
 MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
-
-Flat = dict[bytes, bytes]
 
 
 class TaskQueue:
@@ -93,9 +90,11 @@ class TaskQueue:
         if status is None:
             total = await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant)))
             found = await self._newest(tenant, offset, limit)
-            return TaskPage(tasks=found, total=total, limit=limit, offset=offset)
-        matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
-        return TaskPage(tasks=matching[offset : offset + limit], total=len(matching), limit=limit, offset=offset)
+        else:
+            matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
+            found, total = matching[offset : offset + limit], len(matching)
+        tasks = [await self._with_position(tenant, task) for task in found]
+        return TaskPage(tasks=tasks, total=total, limit=limit, offset=offset)
 
     async def stop(self, tenant: str, task: str) -> TaskStatus:
         return await self._control(tenant, task, self._scripts.stop, wanted=TaskState.STOPPED)
@@ -178,7 +177,7 @@ class TaskQueue:
             node = raw.decode()
             flat = await self._ask("read a node", self._client.hgetall(self._keys.node(node)))
             if flat:
-                views.append(_node_view(node, flat, heard, [s for s in slots if s.node_id == node]))
+                views.append(node_view(node, flat, heard, [s for s in slots if s.node_id == node]))
         return views
 
     async def slots(self, tenant: str | None) -> list[SlotView]:
@@ -240,10 +239,10 @@ class TaskQueue:
             raise NotFound("task", task)
         return flat
 
-    async def _place(self, tenant: str, task: str) -> tuple[str, int | None]:
+    async def _place(self, tenant: str, task: str) -> tuple[TaskState, int | None]:
         position = await self._scripts.position(tenant, task)
-        state = await self._ask("read a task", self._client.hget(self._keys.task(task), "state"))
-        return ("queued", position) if state == b"queued" else ("running", None)
+        state = TaskState((await self._ask("read a task", self._client.hget(self._keys.task(task), "state"))).decode())
+        return state, position if state is TaskState.QUEUED else None
 
     async def _refusal(self, refused: Refused) -> Exception:
         if refused.reason == "mismatch":
@@ -287,6 +286,11 @@ class TaskQueue:
             records = await self._ask("read tasks", pipe.execute()) if names else []
         return [task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
 
+    async def _with_position(self, tenant: str, task: TaskStatus) -> TaskStatus:
+        if task.status is not TaskState.QUEUED:
+            return task
+        return task.model_copy(update={"queue_position": await self._scripts.position(tenant, task.task_id)})
+
     async def _slot(self, node: str, index: int, tenant: str | None) -> SlotView | None:
         slot = ids.slot_id(node, index)
         flat = await self._ask("read a slot", self._client.hgetall(self._keys.slot(slot)))
@@ -310,7 +314,7 @@ class TaskQueue:
             node_id=node,
             index=index,
             state=SlotState(flat[b"state"].decode()),
-            leased_at=_time(flat.get(b"granted")),
+            leased_at=time_of(flat.get(b"granted")),
             **shown,
         )
 
@@ -324,72 +328,9 @@ def node_options(request: StartRequest) -> dict[str, Any]:
     return request.model_dump(mode="json", include=wanted, exclude_none=True)
 
 
-def task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
-    """A task as clients see it, from its hash in the store."""
-    spec = orjson.loads(flat[b"spec"])
-    text = {k.decode(): v.decode() for k, v in flat.items() if k not in {b"spec", b"options"}}
-    started, ended = _time(flat.get(b"started")), _time(flat.get(b"ended"))
-    error = text.get("error")
-    return TaskStatus(
-        task_id=task,
-        status=TaskState(text["state"]),
-        progress={k[2:]: int(v) for k, v in text.items() if k.startswith("p:")},
-        total_results=int(text["found"]),
-        pages=int(text["pages"]),
-        units={k[2:]: int(v) for k, v in text.items() if k.startswith("n_") and int(v)},
-        queries=spec["queries"],
-        platforms=spec["platforms"],
-        current_query=text.get("current_query"),
-        current_platform=text.get("current_platform"),
-        created_at=_time(flat[b"created"]),
-        started_at=started,
-        completed_at=ended,
-        duration_seconds=((ended or datetime.now(UTC)) - started).total_seconds() if started else None,
-        error=f"{error}: {text.get('detail', '')}" if error else None,
-        attempt=int(text.get("attempt", 0)),
-        queue_position=position,
-        webhook=_webhook_status(text),
-    )
-
-
-def _webhook_status(text: dict[str, str]) -> WebhookStatus | None:
-    if "webhook" not in text:
-        return None
-    status = text.get("webhook_status")
-    return WebhookStatus(
-        state=text["webhook"],
-        attempts=int(text["webhook_attempts"]),
-        last_status=int(status) if status else None,
-        last_error=text.get("webhook_error") or None,
-    )
-
-
 def _webhook_line(tenant: str, url: str) -> str:
     """Which line a webhook waits in: one a tenant and receiver (host and port, as a name that can be part of a key)."""
     return f"{tenant}|{_digest(urlsplit(url).netloc.lower())[:16]}"
-
-
-def _node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> NodeView:
-    text = {k.decode(): v.decode() for k, v in flat.items()}
-    return NodeView(
-        node_id=node,
-        state=NodeState(text.get("state", NodeState.DOWN)),
-        generation=int(text.get("generation", 0)),
-        address=text.get("address", ""),
-        labels=[label for label in text.get("labels", "").split(",") if label],
-        version=text.get("version", ""),
-        browser=text.get("browser", ""),
-        sandbox=text.get("sandbox", ""),
-        slots=len(slots),
-        slots_free=sum(s.state == SlotState.FREE for s in slots),
-        registered_at=_time(flat.get(b"registered")),
-        last_heard_at=_time(str(int(heard)).encode()),
-        load=orjson.loads(text.get("load", "{}")),
-    )
-
-
-def _time(milliseconds: bytes | None) -> datetime | None:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 def _digest(text: str) -> str:

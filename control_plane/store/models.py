@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from control_plane.errors import BadRequest, FieldError, Invalid, Problem
 from leads.model import Validation
@@ -22,6 +31,13 @@ MAX_GROUP = 20
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 MAX_BUCKETS = 200
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    repeated = [value for value in values if values.count(value) > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is named more than once")
+    return values
 
 
 def _as_list(value: object) -> object:
@@ -195,7 +211,7 @@ class ExportRequest(_Request):
 
     format: ExportFormat = "csv"
     where: Where = Where()
-    columns: Annotated[list[ExportColumn], Field(min_length=1)] | None = None
+    columns: Annotated[list[ExportColumn], Field(min_length=1), AfterValidator(_each_once)] | None = None
     bom: bool = Field(False, description="begin a CSV with a byte order mark, which old Excel needs to see UTF-8")
     phone_format: Literal["international", "e164"] = "international"
 

@@ -19,8 +19,8 @@ import orjson
 import structlog
 
 from control_plane import telemetry
-from control_plane.scheduling.queue import task_status
 from control_plane.scheduling.scripts import Claim, Scripts
+from control_plane.scheduling.views import task_status
 from control_plane.webhooks import message
 from control_plane.webhooks.post import TIMEOUT, Post
 from control_plane.webhooks.verdict import Answered, judge

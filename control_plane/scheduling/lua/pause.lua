@@ -6,7 +6,12 @@ if t[1] ~= tenant then return { 'unknown' } end
 if TERMINAL[t[2]] then return { 'terminal', t[2] } end
 if t[3] == '1' then return { 'ok', 'paused' } end
 redis.call('HSET', K.task(task), 'paused', '1')
-redis.call('ZREM', K.deadlines(), 'queue|' .. task)
+-- what is left of the time it may wait counts on when it is resumed
+local due = redis.call('ZSCORE', K.deadlines(), 'queue|' .. task)
+if due then
+  redis.call('HSET', K.task(task), 'queue_left', int(math.max(0, tonumber(due) - NOW)))
+  redis.call('ZREM', K.deadlines(), 'queue|' .. task)
+end
 each_unit(task, function(unit, state)
   if state == 'queued' then
     dequeue(unit)

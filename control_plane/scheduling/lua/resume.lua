@@ -6,6 +6,11 @@ if t[1] ~= tenant then return { 'unknown' } end
 if TERMINAL[t[2]] then return { 'terminal', t[2] } end
 if t[3] == '1' then
   redis.call('HSET', K.task(task), 'paused', '0')
+  local left = redis.call('HGET', K.task(task), 'queue_left')
+  if left then
+    redis.call('ZADD', K.deadlines(), NOW + tonumber(left), 'queue|' .. task)
+    redis.call('HDEL', K.task(task), 'queue_left')
+  end
   local paused = {}
   each_unit(task, function(unit, state) if state == 'paused' then paused[#paused + 1] = unit end end)
   for i = #paused, 1, -1 do

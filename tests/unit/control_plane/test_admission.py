@@ -84,6 +84,12 @@ def test_every_bad_query_is_named() -> None:
         "http://[64:ff9b::a9fe:a9fe]/",
         "http://168.63.129.16/",
         "http://0/",
+        "http://[v1.x]/",
+        "http://-.com/",
+        "http://256.256.256.256/",
+        "http://1.2.3.4.5/",
+        "http://a..example.com/",
+        "http://" + "a" * 64 + ".com/",
     ],
 )
 def test_what_is_not_public_is_refused(url: str) -> None:
@@ -98,6 +104,8 @@ def test_what_is_not_public_is_refused(url: str) -> None:
         "http://münchen.de/",
         "http://8.8.8.8/",
         "http://beef.de/",
+        "http://a_b.example.com./",
+        "http://123.de/",
     ],
 )
 def test_what_is_public_is_not(url: str) -> None:

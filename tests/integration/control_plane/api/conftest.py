@@ -36,7 +36,8 @@ class Client:
     async def call(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
     ) -> tuple[int, Any, Any]:
-        merged = self.headers | (headers or {})
+        json_body = {"Content-Type": "application/json"} if "data" in options else {}
+        merged = self.headers | json_body | (headers or {})
         async with self.session.request(
             method, self.url + path, headers=merged, allow_redirects=False, **options
         ) as answer:

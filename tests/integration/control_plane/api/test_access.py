@@ -103,6 +103,16 @@ async def test_no_key_gives_more_than_it_has(served: Served) -> None:
     assert (await maker.call("DELETE", f"/api/auth/keys/{foreign.key_id}"))[0] == 404
 
 
+async def test_a_key_for_another_tenant_does_not_reach_past_it_unless_asked_to(api: Client, served: Served) -> None:
+    _, made, _ = await api.post("/api/auth/keys", {"tenant": "other"})
+    assert not set(made["scopes"]) & {"tenants:write", "fleet:write"}
+    theirs = served.client(made["key"])
+    assert (await theirs.post("/api/auth/keys", {"tenant": "default"}))[0] == 403
+    assert (await theirs.get("/api/tasks"))[1]["total"] == 0
+    asked = {"tenant": "other", "scopes": ["tenants:write"]}
+    assert (await api.post("/api/auth/keys", asked))[1]["scopes"] == ["tenants:write"]
+
+
 async def test_a_console_link_opens_one_session(api: Client, served: Served) -> None:
     link = (await api.post("/api/auth/console-link"))[1]["url"]
     path = link.removeprefix(served.url)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -14,6 +16,7 @@ from control_plane import web
 from control_plane.web import MAX_BODY
 from tests.integration.control_plane.api.conftest import Client, Served
 from tests.integration.control_plane.scheduling.world import World
+from tests.servers import ValkeyServer
 
 START = "/api/scraper/start"
 
@@ -52,7 +55,7 @@ async def test_pause_resume_and_stop(api: Client) -> None:
         ("stop", "stopped", "stopped"),
     ]:
         status, body, _ = await api.post(f"/api/scraper/{call}/{task}")
-        assert (status, body["status"], body["task_id"]) == (200, said, task)
+        assert (status, body["status"], body["state"], body["task_id"]) == (200, said, state, task)
         assert (await api.get(f"/api/scraper/status/{task}"))[1]["status"] == state
     status, body, _ = await api.post(f"/api/scraper/resume/{task}")
     assert status == 409
@@ -82,6 +85,25 @@ async def test_the_same_idempotency_key_is_the_same_task(api: Client) -> None:
     other = await api.post(START, {"queries": ["http://b.town.test/"]}, headers=headers)
     assert other[0] == 422
     assert (await api.post(START, body, headers={"Idempotency-Key": "k" * 300}))[0] == 400
+    task = await submit()
+    await api.post(f"/api/scraper/stop/{task}")
+    _, again, _ = await api.post(START, body, headers=headers)
+    assert (again["task_id"], again["state"], again["queue_position"]) == (task, "stopped", None)
+
+
+async def test_waiting_tasks_are_listed_with_their_positions(api: Client) -> None:
+    tasks = [await api.start() for _ in range(3)]
+    listed = {task["task_id"]: task["queue_position"] for task in (await api.get("/api/tasks"))[1]["tasks"]}
+    assert [listed[task] for task in tasks] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_a_body_of_another_kind_is_refused(api: Client, kind: str) -> None:
+    body = b'{"queries": ["http://a.town.test/"]}'
+    status, problem, _ = await api.call("POST", START, data=body, headers={"Content-Type": kind})
+    assert (status, "application/json" in problem["detail"]) == (415, True)
+    for good in ("application/json; charset=utf-8", "application/vnd.api+json"):
+        assert (await api.call("POST", START, data=body, headers={"Content-Type": good}))[0] == 200
 
 
 BAD_STARTS = [
@@ -175,16 +197,20 @@ async def test_a_full_queue_and_a_used_up_quota_say_when_to_come_back(
         assert int(headers["Retry-After"]) >= 1
 
 
-async def test_when_the_store_stalls_clients_are_told_to_come_back_soon(api: Client, world: World) -> None:
+async def test_when_the_store_stalls_clients_are_told_to_come_back_soon(
+    api: Client, valkey_server: ValkeyServer
+) -> None:
     await api.get("/api/tasks")
-    await world.client.execute_command("CLIENT", "PAUSE", "4000", "ALL")
-    began = time.monotonic()
-    status, problem, headers = await api.get("/api/tasks")
-    assert (status, problem["status"]) == (503, 503)
-    assert float(headers["Retry-After"]) <= 2.5
-    assert time.monotonic() - began < 4
-    assert (await api.get("/health"))[1]["status"] == "unhealthy"
-    await world.client.execute_command("CLIENT", "UNPAUSE")
+    os.kill(valkey_server.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        status, problem, headers = await api.get("/api/tasks")
+        assert (status, problem["status"]) == (503, 503)
+        assert float(headers["Retry-After"]) <= 2.5
+        assert time.monotonic() - began < 4
+        assert (await api.get("/health"))[1]["status"] == "unhealthy"
+    finally:
+        os.kill(valkey_server.pid, signal.SIGCONT)
     assert (await api.get("/api/tasks"))[0] == 200
 
 

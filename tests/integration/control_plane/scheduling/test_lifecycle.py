@@ -211,6 +211,20 @@ async def test_deadlines_end_a_task_with_an_error_of_their_own(world: World, kin
     assert (await world.events(task))[-1][1]["error"] == error
 
 
+async def test_a_pause_stops_the_clock_of_waiting_and_resume_starts_it_again(world: World) -> None:
+    await world.task(units=2)  # takes both slots
+    task = await world.task(queue_timeout_ms=60_000)
+    deadline = f"queue|{task}"
+    due = await world.client.zscore(world.keys.deadlines(), deadline)
+    await world.client.zadd(world.keys.deadlines(), {deadline: due - 50_000})  # 50 s have gone by
+    await world.scripts.pause("acme", task)
+    assert await world.client.zscore(world.keys.deadlines(), deadline) is None
+    await world.scripts.resume("acme", task)
+    left = await world.client.zscore(world.keys.deadlines(), deadline) - due
+    assert -50_000 <= left < -40_000
+    assert await world.client.hget(world.keys.task(task), "queue_left") is None
+
+
 async def test_time_spent_paused_does_not_count_against_the_timeout(world: World) -> None:
     task = await world.task(timeout_ms=60_000)
     run = await world.run("n1")

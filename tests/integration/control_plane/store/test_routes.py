@@ -11,6 +11,7 @@ from control_plane.settings import Settings
 from control_plane.store.client import LeadStore
 from control_plane.store.options import StoreOptions
 from fleet.keys import Keys
+from leads.score import LEAD_OBJECTIVES
 from tests.integration.control_plane.api.conftest import KEY, Client, serving
 from tests.integration.control_plane.store.sample import found, lead
 
@@ -46,6 +47,8 @@ async def test_bad_questions_are_answered_clearly(api: Client) -> None:
     assert (await api.get("/api/filters/leads?near=here"))[0] == 400
     assert (await api.get("/api/export/csv?date_from=yesterday"))[0] == 400
     assert (await api.get("/api/export/csv?columns=name,nonsense"))[0] == 422
+    status, problem, _ = await api.get("/api/export/csv?columns=name,city,name")
+    assert (status, "name is named more than once" in problem["detail"]) == (422, True)
     assert (await api.get("/api/export/exp_unknown"))[0] == 404
     status, problem, _ = await api.get("/api/export/csv")
     assert (status, problem["status"]) == (404, 404)
@@ -56,7 +59,8 @@ async def test_lists_name_what_can_be_asked_for(api: Client) -> None:
     assert (await api.get("/api/filters/job-levels"))[1] == []
     assert "dentist" in (await api.get("/api/filters/business-types"))[1]
     _, objectives, _ = await api.get("/api/filters/lead-objectives")
-    assert all(set(objective) == {"value", "label"} for objective in objectives)
+    assert objectives == LEAD_OBJECTIVES
+    assert {"value": "cold_calling", "label": "Call prospects"} in objectives
 
 
 async def test_an_export_is_a_redirect_or_a_record(api: Client, valkey: Redis, keys: Keys) -> None:
@@ -70,3 +74,20 @@ async def test_an_export_is_a_redirect_or_a_record(api: Client, valkey: Redis, k
     status, begun, headers = await api.post("/api/export", {"format": "jsonl"})
     assert status in {200, 202}
     assert (await api.get(headers["Content-Location"]))[1]["export_id"] == begun["export_id"]
+
+
+async def test_a_token_for_one_task_exports_that_task_only(api: Client, valkey: Redis, keys: Keys) -> None:
+    mine, other = await api.start("http://8.8.8.8/"), await api.start("http://8.8.4.4/")
+    await found(valkey, keys, lead(1), tenant="default", task=mine)
+    await found(valkey, keys, lead(2), tenant="default", task=other)
+    _, made, _ = await api.post("/api/auth/stream-token", {"task_id": mine, "kinds": ["export"]})
+    nobody = Client(api.session, api.url, None)
+
+    async def ask(path: str) -> int:
+        return (await nobody.get(f"{path}token={made['token']}", headers={"Accept": "application/json"}))[0]
+
+    assert await ask(f"/api/export/csv?task_id={mine}&") == 200
+    for query in ("", f"task_id={other}&", f"task_id={mine}&task_id={other}&"):
+        assert await ask(f"/api/export/csv?{query}") == 404
+    _, begun, _ = await api.post("/api/export", {"where": {"task_id": other}})
+    assert await ask(f"/api/export/{begun['export_id']}?task_id={mine}&") == 404

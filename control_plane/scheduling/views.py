@@ -1,0 +1,78 @@
+"""Records of the store as the contract's models: pure, one function a record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+
+from control_plane.models import NodeView, SlotView, TaskStatus, WebhookStatus
+from fleet.model import NodeState, SlotState, TaskState
+
+Flat = dict[bytes, bytes]
+"""A hash as redis-py returns it."""
+
+
+def task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
+    """A task as clients see it, from its hash in the store."""
+    spec = orjson.loads(flat[b"spec"])
+    text = {k.decode(): v.decode() for k, v in flat.items() if k not in {b"spec", b"options"}}
+    started, ended = time_of(flat.get(b"started")), time_of(flat.get(b"ended"))
+    error = text.get("error")
+    return TaskStatus(
+        task_id=task,
+        status=TaskState(text["state"]),
+        progress={k[2:]: int(v) for k, v in text.items() if k.startswith("p:")},
+        total_results=int(text["found"]),
+        pages=int(text["pages"]),
+        units={k[2:]: int(v) for k, v in text.items() if k.startswith("n_") and int(v)},
+        queries=spec["queries"],
+        platforms=spec["platforms"],
+        current_query=text.get("current_query"),
+        current_platform=text.get("current_platform"),
+        created_at=time_of(flat[b"created"]),
+        started_at=started,
+        completed_at=ended,
+        duration_seconds=((ended or datetime.now(UTC)) - started).total_seconds() if started else None,
+        error=f"{error}: {text.get('detail', '')}" if error else None,
+        attempt=int(text.get("attempt", 0)),
+        queue_position=position,
+        webhook=_webhook_status(text),
+    )
+
+
+def _webhook_status(text: dict[str, str]) -> WebhookStatus | None:
+    if "webhook" not in text:
+        return None
+    status = text.get("webhook_status")
+    return WebhookStatus(
+        state=text["webhook"],
+        attempts=int(text["webhook_attempts"]),
+        last_status=int(status) if status else None,
+        last_error=text.get("webhook_error") or None,
+    )
+
+
+def node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> NodeView:
+    """A node as operators see it; ``heard`` is in Unix milliseconds."""
+    text = {k.decode(): v.decode() for k, v in flat.items()}
+    return NodeView(
+        node_id=node,
+        state=NodeState(text.get("state", NodeState.DOWN)),
+        generation=int(text.get("generation", 0)),
+        address=text.get("address", ""),
+        labels=[label for label in text.get("labels", "").split(",") if label],
+        version=text.get("version", ""),
+        browser=text.get("browser", ""),
+        sandbox=text.get("sandbox", ""),
+        slots=len(slots),
+        slots_free=sum(s.state == SlotState.FREE for s in slots),
+        registered_at=time_of(flat.get(b"registered")),
+        last_heard_at=time_of(str(int(heard)).encode()),
+        load=orjson.loads(text.get("load", "{}")),
+    )
+
+
+def time_of(milliseconds: bytes | None) -> datetime | None:
+    """A time as the store keeps it, Unix milliseconds as text."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
