@@ -62,6 +62,7 @@ class SlotCapture:
         self._stage: _Stage | None = None
         self._wish: _Wish | None = None
         self._until = 0.0
+        self._casting = False
         self._changed = asyncio.Event()
 
     def show(self, unit: str, page: Page, tab: str) -> None:
@@ -75,11 +76,15 @@ class SlotCapture:
         self._stage = None
         self._changed.set()
 
-    def watch(self, seconds: int, quality: int, fps: int) -> None:
-        """Capture for ``seconds`` from now, 0 stops; values beyond `QUALITY` and `FPS` are bounded."""
+    def watch(self, seconds: int, quality: int, fps: int, *, fresh: bool = False) -> None:
+        """Capture for ``seconds`` from now, 0 stops; values beyond `QUALITY` and `FPS` are bounded.
+
+        ``fresh`` begins anew, with a picture of now.
+        """
         wish = _Wish(_bounded(quality, QUALITY), _bounded(fps, FPS)) if seconds > 0 else None
         self._until = asyncio.get_running_loop().time() + seconds
-        if wish != self._wish:
+        # the same wish again is news to a camera that stopped: its watch had run out, or its tab had failed
+        if wish != self._wish or fresh or not self._casting:
             self._wish = wish
             self._changed.set()
 
@@ -95,11 +100,15 @@ class SlotCapture:
                 await self._changed.wait()
                 continue
             sink = _FrameSink(client, stream, boot, self)
+            self._casting = True
             try:
                 await self._cast(self._stage, self._wish, sink)
-            except (Error, TimeoutError) as exc:  # the tab is gone or stuck: what comes next is a change
+            except (Error, TimeoutError) as exc:  # the tab is gone or stuck: the next stage or watch starts afresh
                 log.debug("screencast_ended", error=str(exc)[:200])
+                self._casting = False
                 await self._changed.wait()
+            finally:
+                self._casting = False
 
     async def _cast(self, stage: _Stage, wish: _Wish, sink: _FrameSink) -> None:
         session = await _timed(stage.page.context.new_cdp_session(stage.page))

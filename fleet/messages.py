@@ -217,7 +217,10 @@ class Pause(Message):
 
 @dataclass(frozen=True, slots=True)
 class Watch(Message):
-    """Send frames of a slot's stage until ``seconds`` have passed since the last such command; 0 stops."""
+    """Send frames of a slot's stage until ``seconds`` have passed since the last such command; 0 stops.
+
+    ``fresh`` is 1 when somebody new looks: they get a picture at once, also of a page that stands still.
+    """
 
     KIND: ClassVar[str] = "watch"
     boot: str
@@ -225,6 +228,7 @@ class Watch(Message):
     seconds: int
     quality: int = 60
     fps: int = 10
+    fresh: int = 0
 
 
 @dataclass(frozen=True, slots=True)

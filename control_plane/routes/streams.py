@@ -14,6 +14,8 @@ from control_plane.streams import sse
 from control_plane.streams.events import CHANNELS, parse_position
 from control_plane.streams.websockets import Socket, send_events
 
+SSE = "text/event-stream; charset=utf-8"
+
 blueprint = Blueprint("streams", __name__, url_prefix="/api/scraper")
 
 
@@ -45,11 +47,11 @@ async def server_sent(task_id: str) -> Response:
     """The same messages as Server-Sent Events."""
     asked = parse_position(request.headers.get("Last-Event-ID") or request.args.get("last_event_id"))
     await services().queue.status(principal().tenant, task_id)
+    if request.method == "HEAD":  # its body is not sent, and would not end
+        return Response("", content_type=SSE)
     hub = services().hub
     tail, start = await hub.tail(task_id, asked, None)
-    response = Response(
-        sse.event_stream(tail, start, validity(), hub.stopped), content_type="text/event-stream; charset=utf-8"
-    )
+    response = Response(sse.event_stream(tail, start, validity(), hub.stopped), content_type=SSE)
     response.timeout = None  # Quart's 60 s would wrap the whole stream
     response.headers["X-Accel-Buffering"] = "no"
     return response

@@ -7,6 +7,7 @@ follows the task from slot to slot, keeps the newest picture only, and encodes i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,6 @@ from control_plane.models import Stage
 from control_plane.services import Tasks
 from control_plane.streams.reader import Entry, StreamReader
 from fleet import ids
-from fleet.cancellation import end_all
 from fleet.errors import BadMessage, BadName, StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Frame
@@ -39,9 +39,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Picture:
-    """The newest frame, in the encodings that viewers share."""
+    """The newest frame, in the encodings that viewers share; ``position`` is its place in the slot's stream."""
 
     frame: Frame
+    position: tuple[int, int]
 
     @cached_property
     def part(self) -> bytes:
@@ -93,12 +94,16 @@ class LiveView:
         self.count = 0
         self.changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._fresh = False
 
     @asynccontextmanager
     async def viewer(self, quality: int, fps: int) -> AsyncIterator[Viewer]:
         """Look at the task: ``quality`` is JPEG's (1 to 100), the best that is asked for is captured."""
         mark = object()
         self._viewers[mark] = (quality, fps)
+        self._fresh = True
+        self._wake.set()
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name=f"live-view-{self._task}")
         try:
@@ -110,28 +115,35 @@ class LiveView:
 
     async def close(self) -> None:
         """Stop watching; the node stops capturing when the mark has run out."""
+        self._viewers.clear()
         if self._views.get(self._task) is self:
             del self._views[self._task]
+        # Not cancelled: redis-py was seen to swallow that. Woken without viewers, it ends by itself.
+        self._wake.set()
         if self._keeper is not None:
-            await end_all([self._keeper])
-            self._keeper = None
+            await asyncio.wait({self._keeper})
         self._follow(None)
 
     async def _keep(self) -> None:
+        """Keep the watch mark and follow the task from slot to slot for as long as anybody looks."""
         due = 0.0
-        while True:
+        while self._viewers:
+            self._wake.clear()
             try:
                 moved = await self._find_stage()
-                if self._stage is not None and (moved or time.monotonic() >= due):
+                if self._viewers and self._stage is not None and (moved or self._fresh or time.monotonic() >= due):
+                    fresh, self._fresh = self._fresh, False
                     quality = max(quality for quality, _ in self._viewers.values())
                     fps = max(fps for _, fps in self._viewers.values())
-                    await self._queue.watch(self._task, self._replica, quality, fps)
+                    await self._queue.watch(self._task, self._replica, quality, fps, fresh=fresh)
                     due = time.monotonic() + WATCH_RENEWAL_S
             except (StoreUnavailable, RedisError, OSError) as exc:
                 log.info("could not renew a watch mark", task=self._task, error=str(exc))
             except NotFound:
                 self._follow(None)
-            await asyncio.sleep(STAGE_CHECK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STAGE_CHECK_S):
+                    await self._wake.wait()
 
     async def _find_stage(self) -> bool:
         """Follow the task to the slot that shows it; True when that is another unit than before."""
@@ -153,14 +165,15 @@ class LiveView:
 
     def _deliver(self, entries: list[Entry]) -> None:
         try:
-            frame = Frame.from_fields(entries[-1][1])
+            entry, fields = entries[-1]
+            frame = Frame.from_fields(fields)
             task, _ = ids.split_unit_id(frame.unit)
         except (BadMessage, BadName) as exc:
             log.warning("a frame does not parse", task=self._task, error=str(exc))
             return
         if task != self._task:  # the slot has gone on to somebody else's unit: none of this viewer's business
             return
-        self.picture = Picture(frame)
+        self.picture = Picture(frame, ids.stream_position(entry) or (0, 0))
         self.count += 1
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
@@ -189,3 +202,12 @@ class Viewer:
         self._seen = view.count
         self._due = time.monotonic() + self._interval
         return view.picture
+
+    async def newer_than(self, position: tuple[int, int], timeout: float) -> Picture | None:
+        """The first picture behind ``position`` of its stream; None when ``timeout`` seconds brought none."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            picture = await self.next(timeout=left)
+            if picture is not None and picture.position > position:
+                return picture
+        return None

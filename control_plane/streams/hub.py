@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from control_plane import telemetry
+from control_plane.models import Stage
 from control_plane.services import Tasks
 from control_plane.streams.events import Event, Extent, Resume, resume
-from control_plane.streams.frames import LiveView
+from control_plane.streams.frames import LiveView, Viewer
 from control_plane.streams.reader import Entry, Followed, StreamReader
 from fleet import ids
 from fleet.keys import Keys
@@ -67,8 +70,18 @@ class Hub:
         topic.tails.add(tail)
         return tail, start
 
-    def view(self, tenant: str, task: str) -> LiveView:
-        """The pictures of a task; it ends by itself when the last viewer has left."""
+    @asynccontextmanager
+    async def viewer(self, tenant: str, task: str, quality: int, fps: int) -> AsyncIterator[Viewer]:
+        """Look at the pictures of a task; what all its viewers share ends with the last of them."""
+        async with self._view(tenant, task).viewer(quality, fps) as viewer:
+            yield viewer
+
+    async def newest_frame(self, stage: Stage) -> tuple[int, int]:
+        """Where the newest frame of a slot stands in its stream; (0, 0) when there is none."""
+        newest = await self._client.xrevrange(self._keys.frames(stage.node, str(stage.index)), count=1)
+        return ids.stream_position(newest[0][0].decode()) or (0, 0) if newest else (0, 0)
+
+    def _view(self, tenant: str, task: str) -> LiveView:
         view = self._views.get(task)
         if view is None:
             view = self._views[task] = LiveView(

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from control_plane import telemetry
-from control_plane.streams.frames import BOUNDARY, HEARTBEAT_S, LiveView
+from control_plane.streams.frames import BOUNDARY, HEARTBEAT_S, Viewer
 
 CONTENT_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
 REVOCATION_CHECK_S = 10.0
 
 
 async def picture_stream(
-    view: LiveView,
-    quality: int,
-    fps: int,
+    looking: AbstractAsyncContextManager[Viewer],
     valid: Callable[[], Awaitable[bool]],
     stopped: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """The body. A client that reads slowly gets the picture that is newest when it has room again; the server
     cancels this when the client goes, which ends the watch."""
     async with AsyncExitStack() as watching:
-        viewer = await watching.enter_async_context(view.viewer(quality, fps))
+        viewer = await watching.enter_async_context(looking)
         watching.enter_context(telemetry.VIEWERS.labels("mjpeg").track_inprogress())
         yield b"--" + BOUNDARY + b"\r\n"
         checked = time.monotonic()

@@ -68,8 +68,24 @@ async def test_a_watch_ends_by_itself(start_node: StartNode, control: FakeContro
     captures = node._session._place.captures  # type: ignore[union-attr]
     await wait_until(lambda: not captures[0].watched, 5, "the watch to expire")
     seq = captures[0].seq
-    await control.tell(NODE, Watch(order.boot, 0, 30, fps=20))
+    # the same wish once more, from a viewer who comes back
+    await control.tell(NODE, Watch(order.boot, 0, 1, fps=20))
     assert (await newest(control, order.unit, after=seq)).seq > seq
+
+
+async def test_a_newcomer_has_a_picture_of_a_still_page_at_once(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    await start_node(linger, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/still")
+    await running(control, order)
+    await control.tell(NODE, Watch(order.boot, 0, 60))
+    first = await newest(control, order.unit)
+    for _ in range(3):
+        asked = time.time()
+        await control.tell(NODE, Watch(order.boot, 0, 60, fresh=1))
+        first = await newest(control, order.unit, after=first.seq)
+        assert first.captured_us / 1e6 >= asked  # one clock here; the picture sent again every 5 s is older
 
 
 async def test_a_still_page_has_its_first_picture_at_once_and_a_new_stage_its_own(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from control_plane import __main__ as server
 from control_plane.streams import frames
-from fleet.messages import Frame
+from fleet.messages import Frame, Watch
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
 from tests.support import wait_until
@@ -77,8 +79,9 @@ async def test_a_viewer_never_sees_what_the_slot_does_for_others(api: Client, se
 async def test_a_slow_viewer_gets_the_newest_picture(api: Client, served: Served, world: World) -> None:
     await world.node("n1")
     task = await api.start()
-    view = served.services.hub.view("default", task)
-    async with view.viewer(60, 5) as viewer:
+    hub = served.services.hub
+    async with hub.viewer("default", task, 60, 5) as viewer:
+        (view,) = hub._views.values()
         await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
         for number in range(10):
             await show(world, f"{task}.0", b"%d" % number, seq=number + 1)
@@ -121,15 +124,58 @@ async def test_snapshot_and_frames_socket(api: Client, world: World) -> None:
     assert (status, "no browser works" in problem["detail"]) == (404, True)
     await world.node("n1")
     assert (await api.get(f"/api/scraper/status/{task}"))[1]["status"] == "running"
+    await show(world, f"{task}.0", b"from before")
+    asked = asyncio.create_task(api.get(f"/api/scraper/snapshot/{task}.jpg"))
+    await wait_until(lambda: _has_watch(world), description="the node to be asked for a picture")
     await show(world, f"{task}.0", b"jpeg")
-    status, body, headers = await api.get(f"/api/scraper/snapshot/{task}.jpg")
+    status, body, headers = await asked
     assert (status, body, headers["Content-Type"]) == (200, b"jpeg", "image/jpeg")
+    (watch,) = await world.commands("n1", Watch)
+    assert watch.fresh == 1
     async with api.ws(f"/api/scraper/ws/frames/{task}") as ws:
         assert (await ws.receive_json())["type"] == "connected"
         caption = orjson.loads((await ws.receive(timeout=5)).data)
         assert (caption["seq"], caption["scroll_y"], caption["bytes"]) == (1, 40.0, 4)
         assert (await ws.receive(timeout=5)).data == b"jpeg"
     assert (await api.get(f"/live_feed/{task}?fps=31"))[0] == 400
+
+
+async def test_every_newcomer_asks_for_a_picture_of_now(api: Client, served: Served, world: World) -> None:
+    await world.node("n1")
+    task = await api.start()
+    hub = served.services.hub
+
+    async def asked(times: int) -> bool:
+        return sum(watch.fresh for watch in await world.commands("n1", Watch)) == times
+
+    async with hub.viewer("default", task, 60, 5):
+        await wait_until(lambda: asked(1), description="the first viewer's picture")
+        async with hub.viewer("default", task, 60, 5):
+            await wait_until(lambda: asked(2), description="the second viewer's picture")
+    assert not hub._views
+    async with hub.viewer("default", task, 60, 5):
+        await wait_until(lambda: asked(3), description="the picture of one who comes back")
+
+
+async def test_a_node_that_gives_no_picture_is_said_so_in_time(
+    api: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["control_plane.routes.live"], "SNAPSHOT_TIMEOUT_S", 0.1)
+    await world.node("n1")
+    task = await api.start()
+    await show(world, f"{task}.0", b"from before")
+    status, problem, headers = await api.get(f"/api/scraper/snapshot/{task}.jpg")
+    assert (status, "no picture" in problem["detail"], headers["Retry-After"]) == (503, True, "1")
+
+
+async def test_a_question_for_heads_only_ends(api: Client, served: Served) -> None:
+    task = await api.start()
+    for path in (f"/live_feed/{task}", f"/api/scraper/live_feed/{task}", f"/api/scraper/events/{task}"):
+        for _ in range(2):  # the connection is good for another
+            status, body, _ = await asyncio.wait_for(api.call("HEAD", path), 5)
+            assert (status, body) == (200, b"")
+    assert not served.services.hub._views
+    assert not served.services.hub._topics
 
 
 async def _has_watch(world: World) -> bool:
