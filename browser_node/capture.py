@@ -32,7 +32,10 @@ STILL_EVERY = timedelta(seconds=5)
 STREAM_TTL = timedelta(seconds=60)
 
 CDP_TIMEOUT = timedelta(seconds=5)
-"""A tab that answers no CDP call for this long is stuck; the next stage or watch starts afresh."""
+"""A tab that answers no CDP call for this long is stuck."""
+
+TRY_AGAIN = timedelta(milliseconds=200)
+"""A tab that is just leaving one page for another refuses a screencast; one that is gone soon leaves the stage."""
 
 QUALITY = (10, 90)
 FPS = (1, 30)
@@ -103,12 +106,17 @@ class SlotCapture:
             self._casting = True
             try:
                 await self._cast(self._stage, self._wish, sink)
-            except (Error, TimeoutError) as exc:  # the tab is gone or stuck: the next stage or watch starts afresh
+            except (Error, TimeoutError) as exc:
                 log.debug("screencast_ended", error=str(exc)[:200])
-                self._casting = False
-                await self._changed.wait()
+                await self._change(TRY_AGAIN)
             finally:
                 self._casting = False
+
+    async def _change(self, limit: timedelta) -> None:
+        """Return when something changes, after ``limit`` at the latest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                await self._changed.wait()
 
     async def _cast(self, stage: _Stage, wish: _Wish, sink: _FrameSink) -> None:
         session = await _timed(stage.page.context.new_cdp_session(stage.page))
