@@ -20,6 +20,7 @@ Shape = type[BaseModel] | TypeAdapter[Any]
 TITLE, VERSION = "Leadfleet", "0.1.0"
 REF = "#/components/schemas/{model}"
 _ARGUMENT = re.compile(r"<(?:[^:<>]+(?:\([^)]*\))?:)?([^<>]+)>")
+_CHOICE = re.compile(r"<any\(([^)]*)\):[^<>]+>")
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -44,11 +45,14 @@ _PROBLEM = {
 
 @dataclass(frozen=True)
 class Description:
-    """What a view takes and gives. ``query`` and ``headers`` map a name to a sentence."""
+    """What a view takes and gives. ``query`` and ``headers`` map a name to a sentence, ``also`` a further status."""
 
     body: Shape | None = None
-    answer: type[BaseModel] | None = None
+    answer: Shape | None = None
     media: str = "application/json"
+    status: int = 200
+    also: Mapping[int, str] = field(default_factory=dict)
+    body_required: bool = True
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,15 +60,20 @@ class Description:
 def describes(
     *,
     body: Shape | None = None,
-    answer: type[BaseModel] | None = None,
+    answer: Shape | None = None,
     media: str = "application/json",
+    status: int = 200,
+    also: Mapping[int, str] | None = None,
+    body_required: bool = True,
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
     """Say what a view takes and gives; its docstring is the summary."""
 
     def mark(view: View) -> View:
-        cast("Any", view).description = Description(body, answer, media, query or {}, headers or {})
+        cast("Any", view).description = Description(
+            body, answer, media, status, also or {}, body_required, query or {}, headers or {}
+        )
         return view
 
     return mark
@@ -80,8 +89,9 @@ def document(app: Quart) -> dict[str, Any]:
             continue
         described: Description = getattr(view, "description", Description())
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            operation = _operation(rule, view, described, cast("Any", view).access, schemas)
-            paths.setdefault(path_of(rule), {})[method.lower()] = operation
+            for path in paths_of(rule):
+                operation = _operation(rule, path, view, described, cast("Any", view).access, schemas)
+                paths.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION},
@@ -98,26 +108,34 @@ def document(app: Quart) -> dict[str, Any]:
     }
 
 
-def path_of(rule: Rule) -> str:
-    """``/a/<b>`` as OpenAPI writes it: ``/a/{b}``."""
-    return _ARGUMENT.sub(r"{\1}", rule.rule)
+def paths_of(rule: Rule) -> list[str]:
+    """``/a/<b>`` as OpenAPI writes it: ``/a/{b}``; ``/a/<any(b, c):d>`` is two paths, ``/a/b`` and ``/a/c``.
+
+    OpenAPI knows no two templates that differ in the name of a part only, and clients are better told the values.
+    """
+    choice = _CHOICE.search(rule.rule)
+    if choice is None:
+        return [_ARGUMENT.sub(r"{\1}", rule.rule)]
+    values = [value.strip() for value in choice[1].split(",")]
+    return [_ARGUMENT.sub(r"{\1}", rule.rule.replace(choice[0], value)) for value in values]
 
 
 def _operation(
-    rule: Rule, view: Any, described: Description, policy: Access, schemas: dict[str, Any]
+    rule: Rule, path: str, view: Any, described: Description, policy: Access, schemas: dict[str, Any]
 ) -> dict[str, Any]:
     content: dict[str, Any] = {described.media: {}}
     if described.answer is not None:
         content = {"application/json": {"schema": _schema(described.answer, schemas)}}
     operation: dict[str, Any] = {
-        "operationId": f"{rule.endpoint}_{path_of(rule)}".replace(".", "_").replace("/", "_"),
-        "summary": (view.__doc__ or "").strip().splitlines()[0],
+        "operationId": f"{rule.endpoint}_{path}".replace(".", "_").replace("/", "_"),
+        "summary": summary_of(view),
         "tags": [rule.endpoint.partition(".")[0]],
         "x-scope": policy.scope,
         "x-rate-class": policy.rate,
-        "parameters": _parameters(rule.arguments, described.query, described.headers),
+        "parameters": _parameters(re.findall(r"{(.*?)}", path), described.query, described.headers),
         "responses": {
-            "200": {"description": "the answer", "content": content},
+            str(described.status): {"description": "the answer", "content": content},
+            **{str(status): {"description": sentence} for status, sentence in described.also.items()},
             "default": {
                 "description": "a problem",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -127,8 +145,13 @@ def _operation(
     }
     if described.body is not None:
         shape = {"schema": _schema(described.body, schemas)}
-        operation["requestBody"] = {"required": True, "content": {"application/json": shape}}
+        operation["requestBody"] = {"required": described.body_required, "content": {"application/json": shape}}
     return operation
+
+
+def summary_of(view: Any) -> str:
+    """The first line of a view's docstring, as people read it."""
+    return str(view.__doc__ or "").strip().splitlines()[0].replace("``", "`")
 
 
 def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ async def me() -> Response:
 
 @blueprint.post("/api/auth/stream-token")
 @access(ANY, rate="auth")
-@describes(body=StreamTokenRequest, answer=StreamToken)
+@describes(body=StreamTokenRequest, body_required=False, answer=StreamToken)
 async def stream_token() -> Response:
     """A short-lived token for URLs in which a browser can set no header."""
     asked, caller = await read_body(StreamTokenRequest, optional=True), principal()
@@ -68,7 +68,7 @@ async def webhook_secret() -> Response:
 
 @blueprint.post("/api/auth/keys")
 @access("keys:write", rate="auth")
-@describes(body=KeyRequest, answer=NewKey)
+@describes(body=KeyRequest, body_required=False, answer=NewKey, status=201)
 async def create_key() -> Response:
     """A new API key, shown this once."""
     asked, caller = await read_body(KeyRequest, optional=True), principal()
@@ -98,7 +98,7 @@ async def revoke_key(key_id: str) -> Response:
 
 @blueprint.post("/api/auth/console-link")
 @access(ANY, rate="auth")
-@describes(answer=ConsoleLink)
+@describes(answer=ConsoleLink, status=201)
 async def console_link() -> Response:
     """A link that opens the console in a browser, once."""
     secret, expires = await services().ring.link(principal())
@@ -108,7 +108,7 @@ async def console_link() -> Response:
 
 @blueprint.get("/auth/link/<secret>")
 @access(PUBLIC, rate="probe")
-@describes(media="text/html")
+@describes(media="text/html", status=303)
 async def open_link(secret: str) -> Response:
     """Turn a console link into a session cookie."""
     session = await services().ring.open(secret)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
 from quart import Blueprint, Response, current_app, redirect
 
 from control_plane.auth import PUBLIC, access
-from control_plane.openapi import describes, document, path_of
+from control_plane.openapi import describes, document, paths_of, summary_of
 from control_plane.web import answer
 
 _PAGE = """<!doctype html>
@@ -37,7 +38,7 @@ blueprint = Blueprint("docs", __name__)
 
 @blueprint.get("/")
 @access(PUBLIC, rate="probe")
-@describes(media="text/html")
+@describes(media="text/html", status=303)
 async def home() -> Response:
     """To the description of the API."""
     response: Response = redirect("/docs", 303)  # type: ignore[assignment]
@@ -63,11 +64,12 @@ async def docs() -> Response:
         if not hasattr(view, "access"):
             continue
         methods = ["WS"] if rule.websocket else sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        summary = (view.__doc__ or "").strip().splitlines()[0]
-        rows.append(
-            f"<tr><td><code>{' '.join(methods)} {escape(path_of(rule))}</code></td>"
-            f"<td>{escape(summary)}</td><td><code>{view.access.scope}</code></td></tr>"
-        )
+        summary = re.sub(r"`(.*?)`", r"<code>\1</code>", escape(summary_of(view)))
+        rows += [
+            f"<tr><td><code>{' '.join(methods)} {escape(path)}</code></td>"
+            f"<td>{summary}</td><td><code>{view.access.scope}</code></td></tr>"
+            for path in paths_of(rule)
+        ]
     page = _PAGE.format(rows="\n".join(rows))
     headers = {"Content-Security-Policy": _POLICY}
     return Response(page, headers=headers, content_type="text/html; charset=utf-8")

@@ -25,6 +25,7 @@ _UNFINISHED = {"pending", "running"}
 @access("exports:read", "export", token="export")  # noqa: S106 - the kind of token, not a secret
 @describes(
     answer=ExportView,
+    also={302: "to the file", 202: "JSON was asked for, or it takes longer: the export is not ready yet"},
     query=WHERE_QUERY
     | {
         "columns": "names of columns, by commas: which and in which order",
@@ -51,7 +52,7 @@ async def download(file_format: str) -> Response:
 
 @blueprint.post("/api/export")
 @access("exports:write", "export")
-@describes(body=ExportRequest, answer=ExportView)
+@describes(body=ExportRequest, body_required=False, answer=ExportView, also={202: "begun, and not ready yet"})
 async def begin() -> Response:
     """Begin an export and answer at once; ``GET /api/export/{id}`` tells how far it is."""
     body = checked(ExportRequest, await web.read_json(optional=True))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from quart import Blueprint, Response, request
 
 from control_plane import web
@@ -39,12 +39,15 @@ WHERE_QUERY = {
 } | {"near": "latitude,longitude,kilometres"}
 """Members of a ``where`` that a query string can carry; the same name again means any of the values."""
 
+WORDS = TypeAdapter(list[str])
+OBJECTIVES = TypeAdapter(list[dict[Literal["value", "label"], str]])
+
 _QUERY_MEMBERS = ("sort", "limit", "cursor")
 
 
 @blueprint.post("/api/filters/leads")
 @access("leads:read", "filter")
-@describes(body=LeadQuery, answer=LeadPage)
+@describes(body=LeadQuery, body_required=False, answer=LeadPage)
 async def find_leads() -> Response:
     """A page of the tenant's leads that match."""
     return await _page(checked(LeadQuery, await web.read_json(optional=True)))
@@ -63,7 +66,7 @@ async def list_leads() -> Response:
 
 @blueprint.post("/api/filters/facets")
 @access("leads:read", "filter")
-@describes(body=FacetQuery, answer=Facets)
+@describes(body=FacetQuery, body_required=False, answer=Facets)
 async def count_facets() -> Response:
     """How many of the leads that match have each value."""
     query = checked(FacetQuery, await web.read_json(optional=True))
@@ -81,6 +84,7 @@ async def one_lead(lead_id: str) -> Response:
 
 @blueprint.get("/api/filters/platforms")
 @access("leads:read")
+@describes(answer=WORDS)
 async def platforms() -> Response:
     """Platforms that can be scraped."""
     return web.answer(list(BUILT))
@@ -88,6 +92,7 @@ async def platforms() -> Response:
 
 @blueprint.get("/api/filters/business-types")
 @access("leads:read")
+@describes(answer=WORDS)
 async def business_types() -> Response:
     """Suggestions for ``business_type``."""
     return web.answer(list(BUSINESS_TYPES))
@@ -95,6 +100,7 @@ async def business_types() -> Response:
 
 @blueprint.get("/api/filters/job-levels")
 @access("leads:read")
+@describes(answer=WORDS)
 async def job_levels() -> Response:
     """Empty: we collect businesses, not people."""
     return web.answer([])
@@ -102,6 +108,7 @@ async def job_levels() -> Response:
 
 @blueprint.get("/api/filters/education-levels")
 @access("leads:read")
+@describes(answer=WORDS)
 async def education_levels() -> Response:
     """Empty: we collect businesses, not people."""
     return web.answer([])
@@ -109,6 +116,7 @@ async def education_levels() -> Response:
 
 @blueprint.get("/api/filters/degree-types")
 @access("leads:read")
+@describes(answer=WORDS)
 async def degree_types() -> Response:
     """Empty: we collect businesses, not people."""
     return web.answer([])
@@ -116,6 +124,7 @@ async def degree_types() -> Response:
 
 @blueprint.get("/api/filters/lead-objectives")
 @access("leads:read")
+@describes(answer=OBJECTIVES)
 async def lead_objectives() -> Response:
     """What the score can be tuned to."""
     return web.answer(LEAD_OBJECTIVES)

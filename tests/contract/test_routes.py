@@ -3,6 +3,8 @@ metrics are documented."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from quart import Quart
 
@@ -10,7 +12,7 @@ from control_plane import telemetry
 from control_plane.app import create_app
 from control_plane.auth import ANY, PUBLIC, Access
 from control_plane.keyring import ALL_SCOPES
-from control_plane.openapi import document, path_of
+from control_plane.openapi import document, paths_of
 from control_plane.rates import LIMITS
 from control_plane.settings import Settings
 from tests.support import REPOSITORY
@@ -48,8 +50,9 @@ def test_every_route_declares_its_scope_and_rate(app: Quart) -> None:
 
 def test_only_the_listed_routes_are_public(app: Quart) -> None:
     public = {
-        path_of(rule)
+        path
         for rule in app.url_map.iter_rules()
+        for path in paths_of(rule)
         if app.view_functions[rule.endpoint].access.scope == PUBLIC  # type: ignore[attr-defined]
     }
     assert public == PUBLIC_PATHS
@@ -67,8 +70,25 @@ def test_nothing_that_changes_state_takes_a_stream_token_or_a_reading_scope(app:
 
 def test_every_route_is_described(app: Quart) -> None:
     described = set(document(app)["paths"])
-    served = {path_of(rule) for rule in app.url_map.iter_rules() if not rule.websocket}
+    served = {path for rule in app.url_map.iter_rules() if not rule.websocket for path in paths_of(rule)}
     assert served == described
+
+
+def test_no_two_described_paths_are_one_to_a_client(app: Quart) -> None:
+    templates = [re.sub(r"{.*?}", "{}", path) for path in document(app)["paths"]]
+    assert len(set(templates)) == len(templates)
+    assert {"/api/export/csv", "/api/export/parquet", "/api/export/{export_id}"} <= set(document(app)["paths"])
+
+
+def test_what_is_not_a_plain_200_is_described_as_what_it_is(app: Quart) -> None:
+    paths = document(app)["paths"]
+    assert "201" in paths["/api/auth/keys"]["post"]["responses"]
+    assert {"200", "202", "302"} <= set(paths["/api/export/csv"]["get"]["responses"])
+    assert "303" in paths["/auth/link/{secret}"]["get"]["responses"]
+    assert paths["/api/auth/stream-token"]["post"]["requestBody"]["required"] is False
+    assert paths["/api/scraper/start"]["post"]["requestBody"]["required"] is True
+    lists = paths["/api/filters/platforms"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert (lists["type"], lists["items"]["type"]) == ("array", "string")
 
 
 def test_every_setting_is_documented() -> None:
