@@ -11,9 +11,11 @@ from aiohttp import web
 
 from browser_node.scraping import tab
 from browser_node.scraping.robots import RobotsCache
+from browser_node.scraping.runner import run_unit
 from browser_node.scraping.types import UnitControl
+from fleet.messages import Run
 from fleet.model import Outcome
-from tests.integration.scraping.support import Bench, RecordingOut
+from tests.integration.scraping.support import UNIT, Bench, RecordingOut
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -126,6 +128,38 @@ async def test_a_transient_failure_is_tried_again(bench: Bench) -> None:
     result, out = await bench.run(url)
     assert (result.outcome, out.numbers()) == (Outcome.COMPLETED, {"+493023125852"})
     assert bench.site.count("flaky.test/contact") == 3
+
+
+async def test_a_navigation_that_is_cut_off_is_tried_again(bench: Bench) -> None:
+    """Chrome says of a renderer that dies what it says of an answer without content: the navigation was aborted."""
+    url = shop(bench, "cut.test")
+    answers = iter([204])
+
+    async def cut(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=next(answers, 200), text=CONTACT, content_type="text/html")
+
+    bench.site.pages["cut.test/contact"] = cut
+    result, out = await bench.run(url)
+    assert (result.outcome, out.numbers()) == (Outcome.COMPLETED, {"+493023125852"})
+    assert bench.site.count("cut.test/contact") == 2
+
+
+async def test_a_warm_tab_that_died_while_it_waited_costs_no_attempt(bench: Bench) -> None:
+    url = shop(bench, "warm.test")
+    context = await bench.browser.new_context()
+    warm = await context.new_page()
+    crashed = asyncio.Event()
+    warm.on("crash", lambda _: crashed.set())
+    session = await context.new_cdp_session(warm)
+    crash = asyncio.create_task(session.send("Page.crash"))  # is never answered
+    await asyncio.wait_for(crashed.wait(), 10)
+    crash.cancel()
+    await asyncio.gather(crash, return_exceptions=True)
+    out = RecordingOut()
+    order = Run("boot", UNIT, 1, 0, "website", url, {}, {})
+    result = await run_unit(order, context, out, bench.stage, bench.services, UnitControl())
+    await context.close()
+    assert (result.outcome, out.numbers()) == (Outcome.COMPLETED, {"+493023125852"})
 
 
 async def test_pages_that_hang_or_spin_cost_only_themselves(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
