@@ -41,6 +41,10 @@ _SIDE_FAMILY = re.compile(
     re.IGNORECASE,
 )
 
+SITE_DEPTH = 2
+"""Pages of a business's own site that are read behind its home page: contacts stand on the contact page, or in the
+imprint."""
+
 # Items and the next page before anything else would starve one another: details first, they give the leads.
 _DETAIL, _SITE, _LISTING = 10, 15, 20
 
@@ -106,16 +110,20 @@ class Directory(Source):
             seen = page.leads[0]
         lead = known if seen is None else merge([known, seen])
         fresh, grown = self._told(known, lead)
-        visits = []
-        if page.visit.depth == 0:
-            kinds = [(kind.priority, link) for link in page.links if (kind := kind_of(link.url, link.text))]
-            kinds = [entry for entry in kinds if site_of(entry[1].url) == site_of(page.url)]
-            data = lead.model_dump_json(exclude_none=True, exclude={"description"})
-            visits = [
-                Visit(link.url, kind="site", depth=1, priority=_SITE, label="contact page", data=data)
-                for _, link in sorted(kinds, key=lambda entry: entry[0])[:1]
-            ]
-        return Step(visits, fresh, grown)
+        return Step(self._next_on_site(page, lead), fresh, grown)
+
+    def _next_on_site(self, page: PageView, lead: Lead) -> list[Visit]:
+        """The contact page, and where that leaves something out the next page of its kind, such as the imprint."""
+        depth = page.visit.depth + 1
+        if depth > SITE_DEPTH or (depth > 1 and lead.phones and lead.emails):
+            return []
+        kinds = [(kind, link) for link in page.links if (kind := kind_of(link.url, link.text))]
+        kinds = [(k, link) for k, link in kinds if site_of(link.url) == site_of(page.url) and link.url != page.url]
+        data = lead.model_dump_json(exclude_none=True, exclude={"description"})
+        return [
+            Visit(link.url, kind="site", depth=depth, priority=_SITE, label=kind.label, data=data)
+            for kind, link in sorted(kinds, key=lambda entry: entry[0].priority)[:1]
+        ]
 
     def _told(self, known: Lead, lead: Lead) -> tuple[list[Lead], list[Lead]]:
         """``(new, grown)``: a business that its entry alone did not make a wanted one is new when its site does."""

@@ -222,6 +222,20 @@ def test_enriching_adds_what_the_business_says_itself() -> None:
     own = Lead(display_name="Oak", emails=["a@oak.example"], phones=[phone("+4930123456")])
     contact = source.after(view(home.visits[0], leads=[own]), {})
     assert [lead.emails for lead in contact.grown] == [["a@oak.example"]]
+    assert not contact.visits
+
+
+def test_an_imprint_is_read_when_the_contact_page_leaves_something_out() -> None:
+    source = Directory(LISTING, UnitOptions.parse({"enrich_websites": True}))
+    listed = Lead(display_name="Oak", phones=[phone("+4930123456")], website="http://oak.test/")
+    (site,) = source.after(view(Visit("http://dir.test/business/oak", kind="detail"), leads=[listed]), {}).visits
+    links = [("http://oak.test/impressum", "Impressum"), ("http://oak.test/kontakt", "Kontakt")]
+    visited, visits = [], [site]
+    while visits:
+        (visit,) = visits
+        visited.append(visit.url)
+        visits = list(source.after(view(visit, *links), {}).visits)
+    assert visited == ["http://oak.test/", "http://oak.test/kontakt", "http://oak.test/impressum"]
 
 
 @pytest.mark.parametrize(
