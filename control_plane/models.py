@@ -42,7 +42,11 @@ def _as_list(value: object) -> object:
 
 
 def _as_priority(value: object) -> object:
-    return PRIORITIES.get(value.lower(), value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in PRIORITIES:
+        raise ValueError(f"a priority is a number from 0 to 9 or one of {', '.join(PRIORITIES)}")
+    return PRIORITIES[value.lower()]
 
 
 class DateRange(_Request):

@@ -57,11 +57,23 @@ def parse_as(adapter: TypeAdapter[Any], value: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as exc:
         errors: list[FieldError] = [
-            {"loc": list(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
-            for error in exc.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
+            {"loc": list(error["loc"]), "message": _sentence(dict(error))}
+            for error in exc.errors(include_url=False, include_input=False)[:MAX_ERRORS]
         ]
         where = ".".join(str(step) for step in errors[0]["loc"]) or "body"
         raise Invalid(f"{where}: {errors[0]['message']}", errors=errors) from exc
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    """pydantic's words where a client can use them; ours where they speak of Python."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a JSON object"
+        case "too_long":
+            return f"may hold at most {context['max_length']}, not {context['actual_length']}"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")
 
 
 def whole_number(name: str, default: int, *, least: int, most: int) -> int:

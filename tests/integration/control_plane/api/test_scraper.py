@@ -146,6 +146,19 @@ async def test_bad_input_is_a_problem_that_says_so(api: Client, body: bytes, exp
     assert "Traceback" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ([], "body: must be a JSON object"),
+        ({"queries": ["http://a.town.test/"] * 51}, "queries: may hold at most 50, not 51"),
+        ({"queries": ["http://a.town.test/"], "priority": "soon"}, "one of low, normal, high"),
+    ],
+)
+async def test_a_problem_speaks_of_json_not_of_python(api: Client, body: object, says: str) -> None:
+    status, problem, _ = await api.call("POST", START, data=orjson.dumps(body))
+    assert (status, says in problem["detail"]) == (422, True), problem
+
+
 async def test_a_huge_body_is_refused_whether_it_says_so_or_not(api: Client) -> None:
     status, problem, _ = await api.call("POST", START, data=io.BytesIO(b"x" * (20 * 1024 * 1024)))
     assert (status, problem["status"]) == (413, 413)
