@@ -54,6 +54,7 @@ class _Group:
     set: dict[str, str]
     unset: list[str]
     pages: int
+    left_out: int
     current: str
     size: int
 
@@ -79,6 +80,7 @@ class UnitWriter:
         set: Mapping[str, str] = {},  # noqa: A002 - the name of the field of fleet.messages.Batch
         unset: Sequence[str] = (),
         pages: int = 0,
+        left_out: int = 0,
         current: str = "",
     ) -> None:
         """See ``scraping.types.UnitOut``. Raises OutboxFull; drops everything once the lease is lost."""
@@ -88,7 +90,7 @@ class UnitWriter:
         size = len(orjson.dumps((list(events), leads, dict(set), list(unset), current)))
         if self._bytes + size > GROUPS_CAP_BYTES:
             raise OutboxFull(self.unit)
-        self._groups.append(_Group(list(events), leads, dict(set), list(unset), pages, current, size))
+        self._groups.append(_Group(list(events), leads, dict(set), list(unset), pages, left_out, current, size))
         self._bytes += size
         self._update_room()
         self._outbox.queue(self)
@@ -134,7 +136,7 @@ class UnitWriter:
         self._update_room()
         return Batch(
             self.boot, self.unit, self.fence, self.next_seq(), batch.events, batch.results, batch.changed,
-            sorted(batch.removed), batch.pages, batch.current,
+            sorted(batch.removed), batch.pages, batch.current, batch.left_out,
         )  # fmt: skip
 
     @property
@@ -157,6 +159,7 @@ class _Merge:
     changed: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     pages: int = 0
+    left_out: int = 0
     current: str = ""
     size: int = 0
 
@@ -170,6 +173,7 @@ class _Merge:
             self.changed[name] = value
             self.removed.discard(name)
         self.pages += group.pages
+        self.left_out += group.left_out
         self.current = group.current or self.current
         self.size += max(1, group.size)
 

@@ -147,7 +147,8 @@ class TaskStatus(_Answer):
     status: TaskState
     progress: dict[str, int] = Field(description="leads a platform")
     total_results: int = 0
-    pages: int = 0
+    pages: int = Field(0, description="pages visited")
+    pages_left_out: int = Field(0, description="those that could not be had; the log says which, and why")
     units: dict[str, int] = Field(default_factory=dict, description="units by state")
     queries: list[str] = []
     platforms: list[str] = []

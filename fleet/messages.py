@@ -112,8 +112,8 @@ class Batch(Message):
 
     ``seq`` counts from 1 within one fence, over Batch and UnitEnd. ``events`` is a list of ``{"kind": "log" |
     "coordinates", "data": {…}}``, ``results`` a list of leads as JSON, ``set``/``unset`` the change of the
-    checkpoint (a map of text to text), ``pages`` the pages fetched since the last batch, ``current`` what it
-    is doing (a URL).
+    checkpoint (a map of text to text), ``pages`` the pages visited since the last batch, ``left_out`` those
+    of them that could not be had, ``current`` what it is doing (a URL).
     """
 
     KIND: ClassVar[str] = "batch"
@@ -127,6 +127,7 @@ class Batch(Message):
     unset: list[Json] = field(default_factory=list)
     pages: int = 0
     current: str = ""
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

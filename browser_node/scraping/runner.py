@@ -302,10 +302,17 @@ class _UnitRun:
         level = "info" if failure.code == "robots_disallowed" else "warning"
         step = self._source.failed(visit, self._checkpoint.state)
         event = _log_event(level, f"Left out a page: {failure.detail}", url=visit.url, code=failure.code)
-        self._apply(visit, step, visit.url, pages=1, events=[event])
+        self._apply(visit, step, visit.url, pages=1, left_out=1, events=[event])
 
     def _apply(
-        self, visit: Visit, step: Step, landed: str, *, pages: int, events: Sequence[dict[str, Any]] = ()
+        self,
+        visit: Visit,
+        step: Step,
+        landed: str,
+        *,
+        pages: int,
+        left_out: int = 0,
+        events: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Everything a page changes, in one put."""
         fresh = list(step.leads)
@@ -326,6 +333,7 @@ class _UnitRun:
             set=delta.set,
             unset=delta.unset,
             pages=pages,
+            left_out=left_out,
             current=landed,
         )
 

@@ -33,12 +33,13 @@ class UnitOut(Protocol):
         set: Mapping[str, str] = {},  # noqa: A002 - the name of the field of fleet.messages.Batch
         unset: Sequence[str] = (),
         pages: int = 0,
+        left_out: int = 0,
         current: str = "",
     ) -> None:
         """One atomic group: what a page gave and the checkpoint change that says so belong in one call.
 
-        ``events`` are ``{"kind": "log" | "coordinates", "data": {…}}``, ``pages`` counts pages fetched since the
-        last put, ``current`` is the address being worked on.
+        ``events`` are ``{"kind": "log" | "coordinates", "data": {…}}``, ``pages`` counts pages visited since the
+        last put, ``left_out`` those of them that could not be had, ``current`` is the address being worked on.
         """
 
     def log(self, level: str, message: str, **data: Any) -> None:

@@ -116,7 +116,7 @@ class Ingest:
                 raise BadMessage(message.KIND, "k", "not said on this stream")
 
     async def _batch(self, node: str, entry: str, batch: Batch) -> str:
-        if not all(isinstance(value, str) for value in batch.set.values()) or batch.pages < 0:
+        if not all(isinstance(value, str) for value in batch.set.values()) or min(batch.pages, batch.left_out) < 0:
             raise BadMessage("batch", "set", batch.set)
         if not all(isinstance(name, str) for name in batch.unset):
             raise BadMessage("batch", "unset", batch.unset)

@@ -193,8 +193,8 @@ class Scripts:
         """``(verdict, results accepted)``; events and results are the batch's, checked and encoded."""
         changes: Mapping[str, Any] = batch.set
         reply = await self._call(
-            "ingest", node, entry, batch.boot, batch.unit, batch.fence, batch.seq, batch.pages, batch.current,
-            len(events), len(results), len(changes), len(batch.unset),
+            "ingest", node, entry, batch.boot, batch.unit, batch.fence, batch.seq, batch.pages, batch.left_out,
+            batch.current, len(events), len(results), len(changes), len(batch.unset),
             *(part for event in events for part in event),
             *(part for r in results
               for part in (r.observation_id, r.lead_id, "\n".join(r.identifiers), r.lead)),

@@ -25,6 +25,7 @@ def task_status(task: str, flat: Flat, position: int | None) -> TaskStatus:
         progress={k[2:]: int(v) for k, v in text.items() if k.startswith("p:")},
         total_results=int(text["found"]),
         pages=int(text["pages"]),
+        pages_left_out=int(text.get("left_out", 0)),
         units={k[2:]: int(v) for k, v in text.items() if k.startswith("n_") and int(v)},
         queries=spec["queries"],
         platforms=spec["platforms"],

@@ -62,6 +62,7 @@ local function progress_of(task)
   end
   return {
     progress = progress, units = units, total_results = tonumber(fields.found), pages = tonumber(fields.pages),
+    pages_left_out = tonumber(fields.left_out),
     current_query = fields.current_query, current_platform = fields.current_platform,
   }
 end

@@ -1,5 +1,5 @@
 -- One batch of a unit: results, events and checkpoint become visible together, once.
--- ARGV: limits, node, entry, boot, unit, fence, seq, pages, current, #events, #results, #set, #unset, then
+-- ARGV: limits, node, entry, boot, unit, fence, seq, pages, left out, current, #events, #results, #set, #unset, then
 --       kind, data an event · observation id, lead id, identifiers ('\n' between), lead JSON a result ·
 --       field, value a set · field an unset
 -- An identifier that begins with '?' is looked up and then used up: a lead known only by its domain is adopted by the
@@ -20,9 +20,9 @@ local task = task_of(unit)
 local platform = redis.call('HGET', K.unit(unit), 'platform')
 local tenant = redis.call('HGET', K.task(task), 'tenant')
 local max_results = tonumber(redis.call('HGET', K.task(task), 'max_results'))
-local cursor = 14
+local cursor = 15
 
-for _ = 1, tonumber(ARGV[10]) do
+for _ = 1, tonumber(ARGV[11]) do
   emit(task, ARGV[cursor], ARGV[cursor + 1])
   cursor = cursor + 2
 end
@@ -41,7 +41,7 @@ local function lead_of(minted, identifiers)
 end
 
 local accepted, full = 0, false
-for _ = 1, tonumber(ARGV[11]) do
+for _ = 1, tonumber(ARGV[12]) do
   local observation, minted, identifiers, lead = ARGV[cursor], ARGV[cursor + 1], ARGV[cursor + 2], ARGV[cursor + 3]
   cursor = cursor + 4
   identifiers = split(identifiers, '\n')
@@ -70,11 +70,11 @@ for _ = 1, tonumber(ARGV[11]) do
   end
 end
 
-for _ = 1, tonumber(ARGV[12]) do
+for _ = 1, tonumber(ARGV[13]) do
   redis.call('HSET', K.checkpoint(unit), ARGV[cursor], ARGV[cursor + 1])
   cursor = cursor + 2
 end
-for _ = 1, tonumber(ARGV[13]) do
+for _ = 1, tonumber(ARGV[14]) do
   redis.call('HDEL', K.checkpoint(unit), ARGV[cursor])
   cursor = cursor + 1
 end
@@ -85,8 +85,9 @@ if pages > 0 then
   redis.call('HINCRBY', K.unit(unit), 'pages', pages)
   count('pages', pages)
 end
-if ARGV[9] ~= '' then
-  redis.call('HSET', K.unit(unit), 'current', ARGV[9])
+if tonumber(ARGV[9]) > 0 then redis.call('HINCRBY', K.task(task), 'left_out', ARGV[9]) end
+if ARGV[10] ~= '' then
+  redis.call('HSET', K.unit(unit), 'current', ARGV[10])
   redis.call('HSET', K.task(task), 'current_query', redis.call('HGET', K.unit(unit), 'query'),
              'current_platform', platform)
 end

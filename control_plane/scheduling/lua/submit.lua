@@ -33,7 +33,7 @@ if digest ~= '' then redis.call('SET', K.idempotency(tenant, digest), body .. '|
 redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', ARGV[5], 'max_parallel', ARGV[6],
            'max_results', ARGV[7], 'timeout_ms', ARGV[8], 'options', ARGV[10], 'spec', ARGV[11], 'state', 'queued',
            'arrival', redis.call('INCR', K.arrivals()), 'created', NOW, 'units', units, 'paused', '0', 'found', 0,
-           'pages', 0, 'n_waiting', units, 'n_queued', 0, 'n_running', 0, 'n_retrying', 0, 'n_paused', 0,
+           'pages', 0, 'left_out', 0, 'n_waiting', units, 'n_queued', 0, 'n_running', 0, 'n_retrying', 0, 'n_paused', 0,
            'n_completed', 0, 'n_failed', 0, 'n_stopped', 0)
 if line ~= '' then
   redis.call('HSET', K.task(task), 'webhook', 'pending', 'webhook_line', line, 'webhook_attempts', 0)

@@ -53,7 +53,7 @@ async def arrived(valkey: Redis) -> list[Message]:
 async def test_groups_leave_together_in_order_and_the_end_comes_last(out: Out, valkey: Redis) -> None:
     writer = out.outbox.writer(order())
     writer.put(set={"v:1": "x", "f": "1"}, pages=1, current="http://a.example/1")
-    writer.put(results=[Lead(display_name="Café")], set={"f": "2"}, unset=["v:1"], pages=1)
+    writer.put(results=[Lead(display_name="Café")], set={"f": "2"}, unset=["v:1"], pages=1, left_out=1)
     writer.log("info", "half way", page=2)
     writer.end(Outcome.COMPLETED)
     await out.outbox.flushed()
@@ -62,7 +62,7 @@ async def test_groups_leave_together_in_order_and_the_end_comes_last(out: Out, v
     assert isinstance(batch, Batch)
     assert isinstance(end, UnitEnd)
     assert (batch.seq, end.seq) == (1, 2)
-    assert (batch.set, batch.unset, batch.pages) == ({"f": "2"}, ["v:1"], 2)
+    assert (batch.set, batch.unset, batch.pages, batch.left_out) == ({"f": "2"}, ["v:1"], 2, 1)
     assert batch.current == "http://a.example/1"
     assert batch.results[0]["display_name"] == "Café"
     assert batch.events[0]["data"]["message"] == "half way"

@@ -84,6 +84,7 @@ class RecordingOut:
         self.results: list[Lead] = []
         self.checkpoint: dict[str, str] = dict(checkpoint or {})
         self.pages = 0
+        self.left_out = 0
         self.on_page: Callable[[], None] = lambda: None
 
     def put(
@@ -94,6 +95,7 @@ class RecordingOut:
         set: Mapping[str, str] = {},  # noqa: A002 - the protocol's name
         unset: Sequence[str] = (),
         pages: int = 0,
+        left_out: int = 0,
         current: str = "",
     ) -> None:
         del current
@@ -103,6 +105,7 @@ class RecordingOut:
         for key in unset:
             self.checkpoint.pop(key, None)
         self.pages += pages
+        self.left_out += left_out
         if pages:
             self.on_page()
 

@@ -114,6 +114,7 @@ async def test_a_page_that_sends_itself_on_for_ever_costs_only_itself(bench: Ben
     result, out = await bench.run(url)
     assert (result.outcome, out.numbers()) == (Outcome.COMPLETED, {"+493023125852"})
     assert any("sent itself on" in message for message in out.messages())
+    assert (out.pages, out.left_out) == (3, 1)
 
 
 async def test_a_transient_failure_is_tried_again(bench: Bench) -> None:

@@ -26,12 +26,13 @@ async def test_a_batch_becomes_results_progress_and_checkpoint_at_once(world: Wo
     task = await world.task()
     run = await world.run("n1")
     assert await world.batch("n1", run, leads=["a", "b"], changes={"v:1": "", "f:2": "x"}, log="hello") == ("ok", 2)
-    assert await world.batch("n1", run, unset=["f:2"]) == ("ok", 0)
+    assert await world.batch("n1", run, unset=["f:2"], left_out=1) == ("ok", 0)
 
     results = [data for _, data in await world.events(task, "result")]
     assert [(r["lead_id"], r["display_name"]) for r in results] == [("led_a", "a"), ("led_b", "b")]
     (_, progress), *_ = reversed(await world.events(task, "progress"))
-    assert (progress["progress"], progress["total_results"], progress["pages"]) == ({"website": 2}, 2, 2)
+    assert (progress["progress"], progress["total_results"]) == ({"website": 2}, 2)
+    assert (progress["pages"], progress["pages_left_out"]) == (2, 1)
     assert await world.client.hgetall(world.keys.checkpoint(run.unit)) == {b"v:1": b""}
     stored = await world.client.xrange(world.keys.results())
     assert [json.loads(f[b"lead"])["lead_id"] for _, f in stored] == ["led_a", "led_b"]

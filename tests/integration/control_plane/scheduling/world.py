@@ -49,7 +49,8 @@ class World:
         return await self.scripts.heartbeat(node, await self.entry(), message)
 
     async def batch(self, node: str, run: Run, *, leads: list[str] | None = None, entry: str | None = None,
-                    seq: int | None = None, pages: int = 1, changes: dict[str, str] | None = None,
+                    seq: int | None = None, pages: int = 1, left_out: int = 0,
+                    changes: dict[str, str] | None = None,
                     unset: list[str] | None = None, boot: str = "boot",
                     results: list[Result] | None = None, log: str | None = None) -> tuple[str, int]:  # fmt: skip
         found = results if results is not None else [
@@ -57,7 +58,8 @@ class World:
             for lead in leads or []
         ]  # fmt: skip
         message = Batch(boot=boot, unit=run.unit, fence=run.fence, seq=seq or self._next(run), pages=pages,
-                        set=changes or {}, unset=list(unset or []), current="http://a.test/")  # fmt: skip
+                        set=changes or {}, unset=list(unset or []), left_out=left_out,
+                        current="http://a.test/")  # fmt: skip
         events = [("log", json.dumps({"message": log}).encode())] if log else []
         return await self.scripts.ingest(node, entry or await self.entry(), message, events, found)
 
