@@ -50,7 +50,7 @@ class Target:
 
     @classmethod
     def of(cls, url: str) -> Target:
-        """Raises ValueError when the host is not one that can be looked up."""
+        """``url`` has passed `admission.refuse`: its host can be looked up."""
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna").decode()
         query = f"?{parts.query}" if parts.query else ""
@@ -91,10 +91,7 @@ class Post:
         reason = refuse_webhook(url, self._allowance)  # again: what is allowed may have changed since the task began
         if reason:
             return Unreached(reason)
-        try:
-            target = Target.of(url)
-        except ValueError:
-            return Unreached("the host is not one that can be looked up")
+        target = Target.of(url)
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
                 found = await self._destination(target)

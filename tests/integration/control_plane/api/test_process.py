@@ -56,7 +56,7 @@ async def test_it_serves_until_told_and_its_log_holds_no_secret(
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
     _, log = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    assert b"Traceback" not in log
+    assert b"Traceback" not in log, log.decode()
     for secret in (KEY, token, link.rpartition("/")[2]):
         assert secret.encode() not in log
 
