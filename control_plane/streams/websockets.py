@@ -33,13 +33,21 @@ class Socket:
     def __init__(self, valid: StillValid, stopped: asyncio.Event) -> None:
         self._valid, self._stopped = valid, stopped
         self._lock = asyncio.Lock()
+        self._closed = False
         self._pings = 0
         self._pinged = asyncio.Event()
 
     async def send(self, message: str | bytes) -> None:
-        """Raises TimeoutError when the client does not take it."""
+        """Raises TimeoutError when the client does not take it. What comes after our closing is not sent."""
         async with self._lock, asyncio.timeout(WRITE_TIMEOUT_S):
-            await websocket.send(message)
+            if not self._closed:
+                await websocket.send(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say goodbye. Nothing may follow it, and the parts that send are still at work."""
+        async with self._lock, asyncio.timeout(WRITE_TIMEOUT_S):
+            self._closed = True
+            await websocket.close(code, reason)
 
     async def run(self, sending: Coroutine[Any, Any, None], message: str, start: str | None) -> None:
         """Accept, say ``connected``, and send until the client leaves or must."""
@@ -78,11 +86,11 @@ class Socket:
         while await self._valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
             await asyncio.sleep(REVOCATION_CHECK_S)
         telemetry.STREAMS_CUT.labels("revoked").inc()
-        await websocket.close(POLICY, "the key was revoked")
+        await self.close(POLICY, "the key was revoked")
 
     async def _watch_stop(self) -> None:
         await self._stopped.wait()
-        await websocket.close(RESTART, "this replica stops; connect again")
+        await self.close(RESTART, "this replica stops; connect again")
 
 
 async def send_events(socket: Socket, tail: Tail, start: Resume) -> None:

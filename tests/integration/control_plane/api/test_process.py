@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -48,12 +49,18 @@ async def test_it_serves_until_told_and_its_log_holds_no_secret(
         token = (await client.post("/api/auth/stream-token", {}))[1]["token"]
         link = (await client.post("/api/auth/console-link"))[1]["url"]
         task = await client.start("http://93.184.215.14/")
-        async with session.ws_connect(f"{url}/api/scraper/ws/logs/{task}?token={token}") as ws:
-            assert (await ws.receive_json())["type"] == "connected"
+        async with contextlib.AsyncExitStack() as opened:
+            sockets = [
+                await opened.enter_async_context(
+                    session.ws_connect(f"{url}/api/scraper/ws/events/{task}?token={token}")
+                )
+                for _ in range(20)  # some are told their backlog while they are told to go
+            ]
             process.send_signal(signal.SIGTERM)
-            while (message := await ws.receive(timeout=START_TIMEOUT_S)).type is aiohttp.WSMsgType.TEXT:
-                pass
-            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+            for ws in sockets:
+                while (message := await ws.receive(timeout=START_TIMEOUT_S)).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
     _, log = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert b"Traceback" not in log, log.decode()
