@@ -1,8 +1,8 @@
 """Frames of a slot's stage tab, while somebody watches and not a moment longer.
 
 CDP's screencast sends a picture when the page changes and waits for its acknowledgement before it sends many
-more, so the pace is set by when a picture is acknowledged. A page that does not change sends nothing: the first
-picture is then taken by hand, and the last one is sent again as a sign that the page stands still.
+more, so the pace is set by when a picture is acknowledged. What it sends nothing about is taken by hand: the page
+that stands still when a viewer comes, and the last change of a page when Chrome dropped its picture.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,19 +24,20 @@ from browser_node.chrome import WINDOW
 from fleet.connect import Store
 from fleet.messages import Frame
 
-FIRST_PICTURE = timedelta(milliseconds=200)
-"""A page that changes has sent a picture by then."""
+PATIENCE = timedelta(milliseconds=200)
+"""How long a picture of the screencast is waited for when one is due: a page that changes has sent one by then."""
 
-STILL_EVERY = timedelta(seconds=5)
-"""How often the picture of a page that stands still is sent again."""
+MAY_DROP = 2
+"""After this many pictures a last one may be missing: Chrome drops what comes while three are not acknowledged, and
+does not make up for it. One alone is what a picture taken by hand brings about itself."""
+
+RETRY_AFTER = timedelta(milliseconds=500)
+"""How long a tab that failed is left alone: a stage that comes instead is shown at once."""
 
 STREAM_TTL = timedelta(seconds=60)
 
 CDP_TIMEOUT = timedelta(seconds=5)
-"""A tab that answers no CDP call for this long is stuck."""
-
-TRY_AGAIN = timedelta(milliseconds=200)
-"""A tab that is just leaving one page for another refuses a screencast; one that is gone soon leaves the stage."""
+"""A tab that answers no CDP call for this long is stuck; capture starts afresh."""
 
 QUALITY = (10, 90)
 FPS = (1, 30)
@@ -65,31 +67,30 @@ class SlotCapture:
         self._stage: _Stage | None = None
         self._wish: _Wish | None = None
         self._until = 0.0
-        self._casting = False
-        self._changed = asyncio.Event()
+        self._asked = 0.0
+        self._due = math.inf
+        self._news = asyncio.Event()  # says only that it is worth looking again: all that counts is state
 
     def show(self, unit: str, page: Page, tab: str) -> None:
         """Frames show ``page`` from now on."""
-        if self._stage is None or self._stage.page is not page or self._stage.unit != unit:
-            self._changed.set()
         self._stage = _Stage(unit, tab, page)
+        self._news.set()
 
     def clear(self) -> None:
         """The unit is over; there is nothing to show."""
         self._stage = None
-        self._changed.set()
+        self._news.set()
 
-    def watch(self, seconds: int, quality: int, fps: int, *, fresh: bool = False) -> None:
+    def watch(self, seconds: int, quality: int, fps: int) -> None:
         """Capture for ``seconds`` from now, 0 stops; values beyond `QUALITY` and `FPS` are bounded.
 
-        ``fresh`` begins anew, with a picture of now.
+        Whoever asks gets a picture that is taken after the question, also of a page that stands still.
         """
-        wish = _Wish(_bounded(quality, QUALITY), _bounded(fps, FPS)) if seconds > 0 else None
-        self._until = asyncio.get_running_loop().time() + seconds
-        # the same wish again is news to a camera that stopped: its watch had run out, or its tab had failed
-        if wish != self._wish or fresh or not self._casting:
-            self._wish = wish
-            self._changed.set()
+        self._asked = now = asyncio.get_running_loop().time()
+        self._wish = _Wish(_bounded(quality, QUALITY), _bounded(fps, FPS)) if seconds > 0 else None
+        self._until = now + seconds
+        self._due = min(self._due, now + PATIENCE.total_seconds())
+        self._news.set()
 
     @property
     def watched(self) -> bool:
@@ -98,30 +99,20 @@ class SlotCapture:
     async def run(self, client: Store, stream: str, boot: str) -> None:
         """Append frames to ``stream`` until cancelled. Without a watcher and a stage it only waits."""
         while True:
-            self._changed.clear()
-            if self._stage is None or self._wish is None or not self.watched:
-                await self._changed.wait()
+            stage, wish = self._stage, self._wish
+            if stage is None or wish is None or not self.watched:
+                await self._hear(math.inf)
                 continue
-            sink = _FrameSink(client, stream, boot, self)
-            self._casting = True
             try:
-                await self._cast(self._stage, self._wish, sink)
-            except (Error, TimeoutError) as exc:
+                await self._cast(stage, wish, _FrameSink(client, stream, boot, self))
+            except (Error, TimeoutError) as exc:  # the tab is gone or stuck
                 log.debug("screencast_ended", error=str(exc)[:200])
-                await self._change(TRY_AGAIN)
-            finally:
-                self._casting = False
-
-    async def _change(self, limit: timedelta) -> None:
-        """Return when something changes, after ``limit`` at the latest."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit.total_seconds()):
-                await self._changed.wait()
+                await self._stay(stage, wish, RETRY_AFTER.total_seconds())
 
     async def _cast(self, stage: _Stage, wish: _Wish, sink: _FrameSink) -> None:
         session = await _timed(stage.page.context.new_cdp_session(stage.page))
         try:
-            pictures = _Pictures(session)
+            pictures = _Pictures(session, self._news)
             await _timed(session.send(
                 "Page.startScreencast",
                 {"format": "jpeg", "quality": wish.quality, "maxWidth": WINDOW[0], "maxHeight": WINDOW[1]},
@@ -136,34 +127,39 @@ class SlotCapture:
     async def _relay(self, stage: _Stage, wish: _Wish, pictures: _Pictures, sink: _FrameSink) -> None:
         """Until the stage or the wish changes, or the last watcher has left."""
         loop = asyncio.get_running_loop()
-        patience = FIRST_PICTURE.total_seconds()
-        last: _Picture | None = None
-        while self.watched and not self._changed.is_set():
-            started = loop.time()
-            fresh = await self._either(pictures, min(patience, max(0.0, self._until - started)))
-            if fresh:
-                last = pictures.take()
-            elif self._changed.is_set() or not self.watched:
+        self._due = loop.time() + PATIENCE.total_seconds()
+        while self._wanted(stage, wish):
+            if not pictures.waiting and loop.time() < self._due:
+                await self._hear(min(self._due, self._until) - loop.time())
+                continue
+            taken = loop.time()
+            if not pictures.waiting or pictures.arrived >= self._asked:
+                self._due = math.inf  # before the picture is taken: who asks from here on wants another
+            picture = pictures.take() if pictures.waiting else await pictures.by_hand(wish.quality)
+            if not self._wanted(stage, wish):  # the tab may show the next unit by now: nobody sees that as this one's
                 break
-            elif last is None:
-                last = await _screenshot(pictures.session, wish.quality)
-            await sink.send(stage, last)
-            patience = STILL_EVERY.total_seconds()
-            rest = 1 / wish.fps - (loop.time() - started)
-            if fresh and rest > 0:
-                await asyncio.sleep(rest)
+            await sink.send(stage, picture)
+            await self._stay(stage, wish, taken + 1 / wish.fps - loop.time())
             await pictures.acknowledge()
+            if pictures.in_a_row >= MAY_DROP:
+                self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
 
-    async def _either(self, pictures: _Pictures, timeout: float) -> bool:
-        """Whether a picture came within ``timeout`` seconds, and before anything changed."""
-        changed = asyncio.create_task(self._changed.wait())
-        arrived = asyncio.create_task(pictures.arrived.wait())
-        try:
-            await asyncio.wait({changed, arrived}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return pictures.arrived.is_set() and not self._changed.is_set()
-        finally:
-            changed.cancel()
-            arrived.cancel()
+    def _wanted(self, stage: _Stage, wish: _Wish) -> bool:
+        return self.watched and (self._stage, self._wish) == (stage, wish)
+
+    async def _stay(self, stage: _Stage, wish: _Wish, seconds: float) -> None:
+        """Wait for ``seconds``, or until something else is wanted."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._wanted(stage, wish) and (left := end - loop.time()) > 0:
+            await self._hear(min(left, self._until - loop.time()))
+
+    async def _hear(self, seconds: float) -> None:
+        """Wait for news, at most ``seconds``; the caller has looked at the state in this very step."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await self._news.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,32 +175,49 @@ class _Picture:
 class _Pictures:
     """What a screencast sends: only the newest is kept, all are acknowledged together."""
 
-    def __init__(self, session: CDPSession) -> None:
-        self.session = session
-        self.arrived = asyncio.Event()
-        self._newest: tuple[dict[str, Any], int] | None = None
+    def __init__(self, session: CDPSession, news: asyncio.Event) -> None:
+        self.in_a_row = 0
+        """Pictures since the last that was taken by hand."""
+        self.arrived = 0.0
+        """When the newest came, in the loop's time."""
+        self._session, self._news = session, news
         self._unacknowledged: list[int] = []
+        self._newest: tuple[dict[str, Any], int] | None = None
         session.on("Page.screencastFrame", self._on_frame)
 
+    @property
+    def waiting(self) -> bool:
+        return self._newest is not None
+
     def _on_frame(self, frame: dict[str, Any]) -> None:
-        self._newest = (frame, time.time_ns() // 1000)
+        self._newest, self.arrived = (frame, time.time_ns() // 1000), asyncio.get_running_loop().time()
         self._unacknowledged.append(frame["sessionId"])
-        self.arrived.set()
+        self.in_a_row += 1
+        self._news.set()
 
     def take(self) -> _Picture:
         assert self._newest is not None
         (frame, captured_us), self._newest = self._newest, None
-        self.arrived.clear()
         seen = frame["metadata"]
         return _Picture(
             base64.b64decode(frame["data"]), captured_us, round(seen["deviceWidth"]), round(seen["deviceHeight"]),
             float(seen["scrollOffsetX"]), float(seen["scrollOffsetY"]),
         )  # fmt: skip
 
+    async def by_hand(self, quality: int) -> _Picture:
+        self.in_a_row = 0
+        metrics = await _timed(self._session.send("Page.getLayoutMetrics"))
+        shot = await _timed(self._session.send("Page.captureScreenshot", {"format": "jpeg", "quality": quality}))
+        view = metrics["cssLayoutViewport"]
+        return _Picture(
+            base64.b64decode(shot["data"]), time.time_ns() // 1000, round(view["clientWidth"]),
+            round(view["clientHeight"]), float(view["pageX"]), float(view["pageY"]),
+        )  # fmt: skip
+
     async def acknowledge(self) -> None:
         waiting, self._unacknowledged = self._unacknowledged, []
         for number in waiting:
-            await _timed(self.session.send("Page.screencastFrameAck", {"sessionId": number}))
+            await _timed(self._session.send("Page.screencastFrameAck", {"sessionId": number}))
 
 
 class _FrameSink:
@@ -229,16 +242,6 @@ class _FrameSink:
                 self._renew = now + STREAM_TTL.total_seconds() / 2
         except (redis.RedisError, OSError) as exc:
             log.debug("frame_dropped", error=str(exc)[:200])
-
-
-async def _screenshot(session: CDPSession, quality: int) -> _Picture:
-    metrics = await _timed(session.send("Page.getLayoutMetrics"))
-    shot = await _timed(session.send("Page.captureScreenshot", {"format": "jpeg", "quality": quality}))
-    view = metrics["cssLayoutViewport"]
-    return _Picture(
-        base64.b64decode(shot["data"]), time.time_ns() // 1000, round(view["clientWidth"]),
-        round(view["clientHeight"]), float(view["pageX"]), float(view["pageY"]),
-    )  # fmt: skip
 
 
 async def _if_it_can(call: Any) -> None:

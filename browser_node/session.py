@@ -213,9 +213,7 @@ class Session:
                 self._stop_unit(unit, fence, PAUSE)
             case Watch(slot=slot):
                 if 0 <= slot < len(self._place.captures):
-                    self._place.captures[slot].watch(
-                        command.seconds, command.quality, command.fps, fresh=bool(command.fresh)
-                    )
+                    self._place.captures[slot].watch(command.seconds, command.quality, command.fps)
             case Drain():
                 log.info("drain_commanded")
                 self.drain()

@@ -55,8 +55,8 @@ class Tasks(Protocol):
     async def stage(self, tenant: str, task: str) -> Stage | None:
         """Whose frames show the task now; None while nothing of it runs."""
 
-    async def watch(self, task: str, viewer: str, quality: int, fps: int, *, fresh: bool = False) -> None:
-        """Say that ``viewer`` looks at ``task``; to be said again every few seconds. ``fresh``: a picture of now."""
+    async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
+        """Say that ``viewer`` looks at ``task``; to be said again every few seconds. Brings a picture of now."""
 
     async def nodes(self) -> list[NodeView]: ...
 

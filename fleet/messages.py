@@ -220,7 +220,7 @@ class Pause(Message):
 class Watch(Message):
     """Send frames of a slot's stage until ``seconds`` have passed since the last such command; 0 stops.
 
-    ``fresh`` is 1 when somebody new looks: they get a picture at once, also of a page that stands still.
+    Each is answered by a picture taken after it, also of a page that stands still.
     """
 
     KIND: ClassVar[str] = "watch"
@@ -229,7 +229,6 @@ class Watch(Message):
     seconds: int
     quality: int = 60
     fps: int = 10
-    fresh: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class TaskQueue:
                 return Stage(node=node, index=number, unit=unit)
         return None
 
-    async def watch(self, task: str, viewer: str, quality: int, fps: int, *, fresh: bool = False) -> None:
+    async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
         """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for."""
         key, now = self._keys.watch(task), int(time.time() * 1000)
         member = f"{viewer}|{quality}|{fps}"
@@ -156,15 +156,15 @@ class TaskQueue:
         asked = [v.decode().rsplit("|", 2)[1:] for v in viewers]
         best_quality, best_fps = max(int(q) for q, _ in asked), max(int(f) for _, f in asked)
         for index in range(int(units)):
-            await self._capture(ids.unit_id(task, index), best_quality, best_fps, fresh=fresh)
+            await self._capture(ids.unit_id(task, index), best_quality, best_fps)
 
-    async def _capture(self, unit: str, quality: int, fps: int, *, fresh: bool) -> None:
+    async def _capture(self, unit: str, quality: int, fps: int) -> None:
         state, slot = await self._ask("read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot"))
         if state != b"running" or not slot:
             return
         node, index = ids.split_slot_id(slot.decode())
         boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
-        command = Watch((boot or b"").decode(), index, WATCH_SECONDS, quality, fps, fresh=int(fresh))
+        command = Watch((boot or b"").decode(), index, WATCH_SECONDS, quality, fps)
         await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
 
     # The fleet.

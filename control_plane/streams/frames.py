@@ -95,14 +95,14 @@ class LiveView:
         self.changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._fresh = False
+        self._newcomer = False
 
     @asynccontextmanager
     async def viewer(self, quality: int, fps: int) -> AsyncIterator[Viewer]:
         """Look at the task: ``quality`` is JPEG's (1 to 100), the best that is asked for is captured."""
         mark = object()
         self._viewers[mark] = (quality, fps)
-        self._fresh = True
+        self._newcomer = True
         self._wake.set()
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name=f"live-view-{self._task}")
@@ -131,11 +131,11 @@ class LiveView:
             self._wake.clear()
             try:
                 moved = await self._find_stage()
-                if self._viewers and self._stage is not None and (moved or self._fresh or time.monotonic() >= due):
-                    fresh, self._fresh = self._fresh, False
+                if self._viewers and self._stage is not None and (moved or self._newcomer or time.monotonic() >= due):
+                    self._newcomer = False
                     quality = max(quality for quality, _ in self._viewers.values())
                     fps = max(fps for _, fps in self._viewers.values())
-                    await self._queue.watch(self._task, self._replica, quality, fps, fresh=fresh)
+                    await self._queue.watch(self._task, self._replica, quality, fps)
                     due = time.monotonic() + WATCH_RENEWAL_S
             except (StoreUnavailable, RedisError, OSError) as exc:
                 log.info("could not renew a watch mark", task=self._task, error=str(exc))
