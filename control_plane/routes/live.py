@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response, request
+from contextlib import AbstractAsyncContextManager
+
+from quart import Blueprint, Response
 
 from control_plane import telemetry
 from control_plane.auth import access, principal
-from control_plane.errors import NotFound, Unavailable
+from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.openapi import describes
-from control_plane.routes.streams import validity
+from control_plane.routes.streams import endless, validity
 from control_plane.services import services
+from control_plane.streams.frames import Viewer
 from control_plane.streams.mjpeg import CONTENT_TYPE, picture_stream
 from control_plane.streams.websockets import Socket, send_pictures
 from control_plane.web import whole_number
 
 DEFAULT_FPS, MAX_FPS = 10, 30
 DEFAULT_QUALITY = 60
-SNAPSHOT_TIMEOUT_S = 4.0  # capture starts with the question: half a second to find the slot, then a first picture
+SNAPSHOT_TIMEOUT_S = 4.0  # usual are 0.1 to 0.3 s; a busy machine or a slot that just changed takes longer
+RETRY_AFTER_S = 2  # a slot is found for a waiting task, or lost, within seconds
 
 PACE = {"fps": f"1 to {MAX_FPS}, default {DEFAULT_FPS}", "quality": f"1 to 100, default {DEFAULT_QUALITY}"}
 
@@ -29,32 +33,33 @@ blueprint = Blueprint("live", __name__)
 @describes(media="multipart/x-mixed-replace", query=PACE)
 async def live_feed(task_id: str) -> Response:
     """The task's browser as MJPEG. A task that does not run yet has no picture; the stream waits for it."""
-    quality, fps = await _pace(task_id)
-    if request.method == "HEAD":  # its body is not sent, and would not end
-        return Response("", content_type=CONTENT_TYPE)
-    hub = services().hub
-    looking = hub.viewer(principal().tenant, task_id, quality, fps)
-    response = Response(picture_stream(looking, validity(), hub.stopped), content_type=CONTENT_TYPE)
-    response.timeout = None  # Quart's 60 s would wrap the whole stream
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    looking = _viewer(task_id)
+    await services().queue.status(principal().tenant, task_id)
+    return endless(picture_stream(looking, validity(), services().hub.stopped), CONTENT_TYPE)
 
 
 @blueprint.get("/api/scraper/snapshot/<task_id>.jpg")
 @access("streams:read", rate="stream", token="live")  # noqa: S106 - a kind of token
 @describes(media="image/jpeg", query={"quality": PACE["quality"]})
 async def snapshot(task_id: str) -> Response:
-    """One picture of the task's browser, taken after it was asked for."""
-    quality, fps = await _pace(task_id)
-    tenant, hub = principal().tenant, services().hub
-    stage = await services().queue.stage(tenant, task_id)
-    if stage is None:
-        raise NotFound("picture: no browser works right now on task", task_id)
-    before = await hub.newest_frame(stage)
-    async with hub.viewer(tenant, task_id, quality, fps) as viewer:
-        picture = await viewer.newer_than(before, SNAPSHOT_TIMEOUT_S)
+    """One picture of the task's browser, as it is now: taken for this question, never one from before.
+
+    404 when no browser works on the task, with Retry-After unless the task has ended; 503 when one does and sends none.
+    """
+    looking = _viewer(task_id, fps=DEFAULT_FPS)
+    status = (await services().queue.status(principal().tenant, task_id)).status
+    if status.terminal:
+        raise _no_picture(f"the task {task_id!r} is {status}")
+    if await services().queue.stage(principal().tenant, task_id) is None:
+        later = {"Retry-After": str(RETRY_AFTER_S)}
+        raise _no_picture(f"no browser works right now on the task {task_id!r}, which is {status}; ask again", later)
+    async with looking as viewer:
+        picture = await viewer.fresh(SNAPSHOT_TIMEOUT_S)
     if picture is None:
-        raise Unavailable(f"the browser gave no picture within {SNAPSHOT_TIMEOUT_S:g} s; try again")
+        raise Unavailable(
+            f"the browser of the task {task_id!r} sent no picture within {SNAPSHOT_TIMEOUT_S:g} s; ask again",
+            retry_after=RETRY_AFTER_S,
+        )
     return Response(picture.frame.jpeg, content_type="image/jpeg")
 
 
@@ -62,16 +67,20 @@ async def snapshot(task_id: str) -> Response:
 @access("streams:read", rate="stream", token="live")  # noqa: S106 - a kind of token
 async def frames(task_id: str) -> None:
     """Pictures over a WebSocket, each preceded by a text message that says what it shows."""
-    quality, fps = await _pace(task_id)
-    async with services().hub.viewer(principal().tenant, task_id, quality, fps) as viewer:
+    looking = _viewer(task_id)
+    await services().queue.status(principal().tenant, task_id)
+    async with looking as viewer:
         with telemetry.VIEWERS.labels("frames").track_inprogress():
             socket = Socket(validity(), services().hub.stopped)
             await socket.run(send_pictures(socket, viewer), f"Connected to frames of {task_id}", None)
 
 
-async def _pace(task_id: str) -> tuple[int, int]:
-    """``(quality, fps)`` that were asked for. Raises NotFound for a task that is not the caller's."""
-    fps = whole_number("fps", DEFAULT_FPS, least=1, most=MAX_FPS)
+def _no_picture(why: str, headers: dict[str, str] | None = None) -> Problem:
+    return Problem(f"there is no picture: {why}", status=NotFound.status, title=NotFound.title, headers=headers or {})
+
+
+def _viewer(task_id: str, fps: int | None = None) -> AbstractAsyncContextManager[Viewer]:
+    """A viewer with the quality and pace that the query asks for, who begins to look when entered."""
+    fps = fps or whole_number("fps", DEFAULT_FPS, least=1, most=MAX_FPS)
     quality = whole_number("quality", DEFAULT_QUALITY, least=1, most=100)
-    await services().queue.status(principal().tenant, task_id)
-    return quality, fps
+    return services().hub.viewer(principal().tenant, task_id, quality, fps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from quart import Blueprint, Response, request, websocket
 
@@ -13,8 +13,6 @@ from control_plane.services import services
 from control_plane.streams import sse
 from control_plane.streams.events import CHANNELS, parse_position
 from control_plane.streams.websockets import Socket, send_events
-
-SSE = "text/event-stream; charset=utf-8"
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/scraper")
 
@@ -47,11 +45,14 @@ async def server_sent(task_id: str) -> Response:
     """The same messages as Server-Sent Events."""
     asked = parse_position(request.headers.get("Last-Event-ID") or request.args.get("last_event_id"))
     await services().queue.status(principal().tenant, task_id)
-    if request.method == "HEAD":  # its body is not sent, and would not end
-        return Response("", content_type=SSE)
-    hub = services().hub
-    tail, start = await hub.tail(task_id, asked, None)
-    response = Response(sse.event_stream(tail, start, validity(), hub.stopped), content_type=SSE)
+    body = sse.event_stream(services().hub, task_id, asked, validity())
+    return endless(body, "text/event-stream; charset=utf-8")
+
+
+def endless(body: AsyncIterator[bytes], content_type: str) -> Response:
+    """A stream that ends when the client goes. HEAD gets its headers only: the server would read the body in vain,
+    for ever, and the client wait for an end."""
+    response = Response(None if request.method == "HEAD" else body, content_type=content_type)
     response.timeout = None  # Quart's 60 s would wrap the whole stream
     response.headers["X-Accel-Buffering"] = "no"
     return response

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,9 +20,11 @@ from control_plane import telemetry
 from control_plane.errors import NotFound
 from control_plane.models import Stage
 from control_plane.services import Tasks
+from control_plane.streams.events import START
 from control_plane.streams.reader import Entry, StreamReader
 from fleet import ids
-from fleet.errors import BadMessage, BadName, StoreUnavailable
+from fleet.cancellation import end_all
+from fleet.errors import BadMessage, BadName, FleetError
 from fleet.keys import Keys
 from fleet.messages import Frame
 
@@ -39,10 +39,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Picture:
-    """The newest frame, in the encodings that viewers share; ``position`` is its place in the slot's stream."""
+    """The newest frame, in the encodings that viewers share."""
 
     frame: Frame
-    position: tuple[int, int]
 
     @cached_property
     def part(self) -> bytes:
@@ -73,7 +72,7 @@ class Picture:
 
 
 class LiveView:
-    """The viewers of one task. ``views`` is the registry it leaves with its last viewer."""
+    """The viewers of one task. From the first viewer on it keeps itself in ``views``, until none is left."""
 
     def __init__(
         self,
@@ -87,93 +86,105 @@ class LiveView:
     ) -> None:
         self._tenant, self._task, self._keys = tenant, task, keys
         self._reader, self._queue, self._replica, self._views = reader, queue, replica, views
-        self._viewers: dict[object, tuple[int, int]] = {}
+        self._viewers: dict[Viewer, tuple[int, int]] = {}
         self._stage: Stage | None = None
         self._followed: str | None = None
         self.picture: Picture | None = None
         self.count = 0
         self.changed = asyncio.Event()
+        self._called = asyncio.Event()
+        self._watch_due = 0.0
         self._keeper: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._newcomer = False
 
-    @asynccontextmanager
-    async def viewer(self, quality: int, fps: int) -> AsyncIterator[Viewer]:
-        """Look at the task: ``quality`` is JPEG's (1 to 100), the best that is asked for is captured."""
-        mark = object()
-        self._viewers[mark] = (quality, fps)
-        self._newcomer = True
-        self._wake.set()
+    def join(self, quality: int, fps: int) -> Viewer:
+        """Look at the task: ``quality`` is JPEG's (1 to 100), the best that is asked for is captured. The node is
+        asked at once, so that pictures from before are followed by one from now. To be undone with ``leave``."""
+        viewer = Viewer(self, fps)
+        self._viewers[viewer] = (quality, fps)
+        self._watch_due = 0.0
+        self._called.set()
         if self._keeper is None:
+            self._views[self._task] = self
             self._keeper = asyncio.create_task(self._keep(), name=f"live-view-{self._task}")
-        try:
-            yield Viewer(self, fps)
-        finally:
-            del self._viewers[mark]
-            if not self._viewers:
-                await self.close()
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Wait for nothing: the keeper notices that it was the last viewer, and ends."""
+        del self._viewers[viewer]
+        if not self._viewers:
+            self._called.set()
 
     async def close(self) -> None:
-        """Stop watching; the node stops capturing when the mark has run out."""
-        self._viewers.clear()
-        if self._views.get(self._task) is self:
-            del self._views[self._task]
-        # Not cancelled: redis-py was seen to swallow that. Woken without viewers, it ends by itself.
-        self._wake.set()
+        """End although there may be viewers."""
         if self._keeper is not None:
-            await asyncio.wait({self._keeper})
-        self._follow(None)
+            await end_all([self._keeper])
 
     async def _keep(self) -> None:
-        """Keep the watch mark and follow the task from slot to slot for as long as anybody looks."""
-        due = 0.0
-        while self._viewers:
-            self._wake.clear()
-            try:
-                moved = await self._find_stage()
-                if self._viewers and self._stage is not None and (moved or self._newcomer or time.monotonic() >= due):
-                    self._newcomer = False
-                    quality = max(quality for quality, _ in self._viewers.values())
-                    fps = max(fps for _, fps in self._viewers.values())
-                    await self._queue.watch(self._task, self._replica, quality, fps)
-                    due = time.monotonic() + WATCH_RENEWAL_S
-            except (StoreUnavailable, RedisError, OSError) as exc:
-                log.info("could not renew a watch mark", task=self._task, error=str(exc))
-            except NotFound:
-                self._follow(None)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STAGE_CHECK_S):
-                    await self._wake.wait()
+        """Follow the task and have it captured while there are viewers; the node stops when the mark has run out.
 
-    async def _find_stage(self) -> bool:
-        """Follow the task to the slot that shows it; True when that is another unit than before."""
+        Ends by looking, not by being cancelled: redis-py loses a cancellation now and then.
+        """
+        try:
+            while self._viewers:
+                self._called.clear()
+                try:
+                    await self._find_stage()
+                    await self._renew()
+                except NotFound:
+                    self._show(None)
+                except (FleetError, RedisError, OSError) as exc:
+                    self._watch_due = 0.0
+                    log.info("could not renew a watch mark", task=self._task, error=str(exc))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STAGE_CHECK_S):
+                        await self._called.wait()
+        finally:
+            self._show(None)
+            self._keeper = None
+            del self._views[self._task]
+
+    async def _find_stage(self) -> None:
+        """Follow the task to the slot that shows it, from here on: what the slot showed before is not the task now."""
         stage = await self._queue.stage(self._tenant, self._task)
         if stage == self._stage:
-            return False
-        self._stage = stage
-        self._follow(None if stage is None else self._keys.frames(stage.node, str(stage.index)))
-        return True
+            return
+        if stage is None:
+            self._show(None)
+        else:
+            key = self._keys.frames(stage.node, str(stage.index))
+            self._show(stage, key, await self._reader.newest(key))
+        self._watch_due = 0.0
 
-    def _follow(self, key: str | None) -> None:
+    async def _renew(self) -> None:
+        """Ask for pictures when it is time, or somebody new wants one."""
+        now = time.monotonic()
+        if self._stage is None or not self._viewers or now < self._watch_due:
+            return
+        self._watch_due = now + WATCH_RENEWAL_S  # set before asking: who joins meanwhile has it asked again
+        quality = max(quality for quality, _ in self._viewers.values())
+        fps = max(fps for _, fps in self._viewers.values())
+        await self._queue.watch(self._task, self._replica, quality, fps)
+
+    def _show(self, stage: Stage | None, key: str | None = None, after: str = START) -> None:
+        self._stage = stage
         if key == self._followed:
             return
         if self._followed is not None:
             self._reader.unfollow(self._followed, self._deliver)
         self._followed = key
         if key is not None:
-            self._reader.follow(key, "0-0", self._deliver)
+            self._reader.follow(key, after, self._deliver)
 
     def _deliver(self, entries: list[Entry]) -> None:
         try:
-            entry, fields = entries[-1]
-            frame = Frame.from_fields(fields)
+            frame = Frame.from_fields(entries[-1][1])
             task, _ = ids.split_unit_id(frame.unit)
         except (BadMessage, BadName) as exc:
             log.warning("a frame does not parse", task=self._task, error=str(exc))
             return
         if task != self._task:  # the slot has gone on to somebody else's unit: none of this viewer's business
             return
-        self.picture = Picture(frame, ids.stream_position(entry) or (0, 0))
+        self.picture = Picture(frame)
         self.count += 1
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
@@ -203,11 +214,11 @@ class Viewer:
         self._due = time.monotonic() + self._interval
         return view.picture
 
-    async def newer_than(self, position: tuple[int, int], timeout: float) -> Picture | None:
-        """The first picture behind ``position`` of its stream; None when ``timeout`` seconds brought none."""
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            picture = await self.next(timeout=left)
-            if picture is not None and picture.position > position:
-                return picture
-        return None
+    async def fresh(self, timeout: float) -> Picture | None:
+        """The first picture that comes from now on; None when ``timeout`` seconds brought none."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._view.changed.wait()
+        except TimeoutError:
+            return None
+        return self._view.picture

@@ -18,7 +18,6 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from control_plane import telemetry
-from control_plane.models import Stage
 from control_plane.services import Tasks
 from control_plane.streams.events import Event, Extent, Resume, resume
 from control_plane.streams.frames import LiveView, Viewer
@@ -61,33 +60,26 @@ class Hub:
         start = resume(asked, await self._extent(key))
         topic = self._topics.get(key)
         if topic is None:
-            top = await self._client.xrevrange(key, count=1)
+            newest = await self._reader.newest(key)
             topic = self._topics.get(key)
             if topic is None:
                 topic = self._topics[key] = Topic()
-                topic.followed = self._reader.follow(key, top[0][0].decode() if top else "0-0", topic.deliver)
+                topic.followed = self._reader.follow(key, newest, topic.deliver)
         tail = Tail(self._client, topic, start.after, kinds, self._leave)
         topic.tails.add(tail)
         return tail, start
 
     @asynccontextmanager
     async def viewer(self, tenant: str, task: str, quality: int, fps: int) -> AsyncIterator[Viewer]:
-        """Look at the pictures of a task; what all its viewers share ends with the last of them."""
-        async with self._view(tenant, task).viewer(quality, fps) as viewer:
-            yield viewer
-
-    async def newest_frame(self, stage: Stage) -> tuple[int, int]:
-        """Where the newest frame of a slot stands in its stream; (0, 0) when there is none."""
-        newest = await self._client.xrevrange(self._keys.frames(stage.node, str(stage.index)), count=1)
-        return ids.stream_position(newest[0][0].decode()) or (0, 0) if newest else (0, 0)
-
-    def _view(self, tenant: str, task: str) -> LiveView:
+        """Looks at the pictures of a task of ``tenant``: JPEG ``quality`` 1 to 100, ``fps`` a second at most."""
         view = self._views.get(task)
         if view is None:
-            view = self._views[task] = LiveView(
-                tenant, task, self._keys, self._reader, self._queue, self._replica, self._views
-            )
-        return view
+            view = LiveView(tenant, task, self._keys, self._reader, self._queue, self._replica, self._views)
+        viewer = view.join(quality, fps)
+        try:
+            yield viewer
+        finally:
+            view.leave(viewer)
 
     async def phone_boxes(self, task: str) -> list[dict[str, Any]]:
         """Boxes of the newest events, newest first: ``{phone, selector, coordinates}``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 
 from control_plane import telemetry
 from control_plane.streams.frames import BOUNDARY, HEARTBEAT_S, Viewer
@@ -21,19 +21,18 @@ async def picture_stream(
 ) -> AsyncIterator[bytes]:
     """The body. A client that reads slowly gets the picture that is newest when it has room again; the server
     cancels this when the client goes, which ends the watch."""
-    async with AsyncExitStack() as watching:
-        viewer = await watching.enter_async_context(looking)
-        watching.enter_context(telemetry.VIEWERS.labels("mjpeg").track_inprogress())
-        yield b"--" + BOUNDARY + b"\r\n"
-        checked = time.monotonic()
-        shown, shown_at = None, 0.0
-        while not stopped.is_set():
-            picture = await viewer.next(timeout=1.0)
-            now = time.monotonic()
-            if picture is not None and (picture is not shown or now - shown_at > HEARTBEAT_S):
-                shown, shown_at = picture, now
-                yield picture.part
-            if now - checked > REVOCATION_CHECK_S:
-                checked = now
-                if not await valid():
-                    return
+    async with looking as viewer:
+        with telemetry.VIEWERS.labels("mjpeg").track_inprogress():
+            yield b"--" + BOUNDARY + b"\r\n"
+            checked = time.monotonic()
+            shown, shown_at = None, 0.0
+            while not stopped.is_set():
+                picture = await viewer.next(timeout=1.0)
+                now = time.monotonic()
+                if picture is not None and (picture is not shown or now - shown_at > HEARTBEAT_S):
+                    shown, shown_at = picture, now
+                    yield picture.part
+                if now - checked > REVOCATION_CHECK_S:
+                    checked = now
+                    if not await valid():
+                        return

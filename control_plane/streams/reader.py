@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from control_plane.streams.events import START
 from fleet.cancellation import end_all
 from fleet.connect import blocking_client
 from fleet.keys import Keys
@@ -44,10 +45,11 @@ class StreamReader:
     """``async with StreamReader(...)``: reads while the block runs."""
 
     def __init__(self, client: Redis, url: str, keys: Keys, replica: str) -> None:
-        self._client, self._wake_key = client, keys.wake(replica)
+        self._client: Any = client  # replies are bytes, which the library's types cannot know
+        self._wake_key = keys.wake(replica)
         self._blocking = blocking_client(url, name=f"{replica}-streams", block=BLOCK)
         self._followed: dict[str, Followed] = {}
-        self._wake_position = "0-0"
+        self._wake_position = START
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -61,6 +63,11 @@ class StreamReader:
     async def __aexit__(self, *_: object) -> None:
         await end_all(self._tasks)
         await self._blocking.aclose()
+
+    async def newest(self, key: str) -> str:
+        """The id of a stream's last entry: followed from there, it brings only what is new."""
+        last = await self._client.xrevrange(key, count=1)
+        return last[0][0].decode() if last else START
 
     def follow(self, key: str, after: str, deliver: Deliver) -> Followed:
         """Call ``deliver`` with all entries of a stream behind ``after``; a stream that others follow already
@@ -89,7 +96,8 @@ class StreamReader:
                 await asyncio.sleep(random.uniform(*RETRY_S))  # noqa: S311 - spreads load, guards nothing
 
     async def _read_once(self) -> None:
-        positions: dict[Any, Any] = {key: followed.position for key, followed in self._followed.items()}
+        asked = dict(self._followed)
+        positions: dict[Any, Any] = {key: followed.position for key, followed in asked.items()}
         positions[self._wake_key] = self._wake_position
         answer: Any = await self._blocking.xread(positions, count=COUNT, block=int(BLOCK.total_seconds() * 1000))
         for raw_key, raw_entries in answer or ():
@@ -99,7 +107,7 @@ class StreamReader:
                 self._wake_position = entries[-1][0]
                 continue
             followed = self._followed.get(key)
-            if followed is None:
+            if followed is None or followed is not asked[key]:  # who follows it again meanwhile began further on
                 continue
             followed.position = entries[-1][0]
             for deliver in tuple(followed.receivers):

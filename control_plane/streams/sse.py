@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from control_plane.streams.events import Resume
-from control_plane.streams.hub import Tail
+from control_plane.streams.hub import Hub
 
 PING_S = 15.0
 REVOCATION_CHECK_S = 10.0
@@ -17,16 +15,18 @@ RETRY_MS = (500, 3_000)
 
 
 async def event_stream(
-    tail: Tail, start: Resume, valid: Callable[[], Awaitable[bool]], stopped: asyncio.Event
+    hub: Hub, task: str, asked: tuple[int, int] | None, valid: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
-    """The body. Ends when the key is revoked or the replica stops; the server cancels it when the client goes."""
+    """The body: what happened in a task behind ``asked``, and what happens. Ends when the key is revoked or the
+    replica stops; the server cancels it when the client goes. A body that is never sent follows nothing."""
+    tail, start = await hub.tail(task, asked, None)
     try:
         retry = random.randint(*RETRY_MS)  # noqa: S311 - spreads load, guards nothing
         yield b"retry: %d\n\n" % retry
         if start.gap:
             yield _message(start.after, f'{{"type":"gap","id":"{start.after}"}}')
         checked = pinged = time.monotonic()
-        while not stopped.is_set():
+        while not hub.stopped.is_set():
             # Short waits notice a stop and a revocation; they cost one timer a second.
             events = await tail.next(timeout=1.0)
             if events:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from control_plane import __main__ as server
 from control_plane.streams import frames
-from fleet.messages import Frame, Watch
+from fleet.messages import Frame
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
 from tests.support import wait_until
@@ -79,9 +79,8 @@ async def test_a_viewer_never_sees_what_the_slot_does_for_others(api: Client, se
 async def test_a_slow_viewer_gets_the_newest_picture(api: Client, served: Served, world: World) -> None:
     await world.node("n1")
     task = await api.start()
-    hub = served.services.hub
-    async with hub.viewer("default", task, 60, 5) as viewer:
-        (view,) = hub._views.values()
+    async with served.services.hub.viewer("default", task, 60, 5) as viewer:
+        view = served.services.hub._views[task]
         await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
         for number in range(10):
             await show(world, f"{task}.0", b"%d" % number, seq=number + 1)
@@ -118,63 +117,144 @@ async def test_a_viewer_that_never_reads_is_cut(
         await wait_until(cut, description="the viewer to be cut while it holds its socket open")
 
 
-async def test_snapshot_and_frames_socket(api: Client, world: World) -> None:
+async def test_a_snapshot_is_never_a_picture_from_before(api: Client, served: Served, world: World) -> None:
+    await world.node("n1")
     task = await api.start()
-    status, problem, _ = await api.get(f"/api/scraper/snapshot/{task}.jpg")
-    assert (status, "no browser works" in problem["detail"]) == (404, True)
+    await show(world, f"{task}.0", b"before", seq=1)
+    first = asyncio.create_task(api.get(f"/api/scraper/snapshot/{task}.jpg"))
+    await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+    assert not first.done()
+    await show(world, f"{task}.0", b"now", seq=2)
+    status, body, headers = await first
+    assert (status, body, headers["Content-Type"]) == (200, b"now", "image/jpeg")
+    await wait_until(lambda: not served.services.hub._views, description="the watch to end with the answer")
+
+    # Neither is it one that another viewer was shown; the node is asked at once, not with the next renewal.
+    async with served.services.hub.viewer("default", task, 60, 30) as viewer:
+        await wait_until(lambda: _watches(world, 2), description="the node to be asked for frames")
+        await show(world, f"{task}.0", b"shown", seq=3)
+        assert await viewer.next(timeout=5) is not None
+        second = asyncio.create_task(api.get(f"/api/scraper/snapshot/{task}.jpg"))
+        await wait_until(lambda: _watches(world, 3), 2, "the node to be asked again")
+        assert not second.done()
+        await show(world, f"{task}.0", b"new", seq=4)
+        assert (await second)[1] == b"new"
+
+
+async def test_a_snapshot_says_why_there_is_none_and_leaves_nothing_behind(
+    api: Client, served: Served, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("control_plane.routes.live"), "SNAPSHOT_TIMEOUT_S", 0.1)
+    task = await api.start()
+    path = f"/api/scraper/snapshot/{task}.jpg"
+    status, problem, headers = await api.get(path)
+    assert (status, "no browser works" in problem["detail"], headers["Retry-After"]) == (404, True, "2")
     await world.node("n1")
     assert (await api.get(f"/api/scraper/status/{task}"))[1]["status"] == "running"
-    await show(world, f"{task}.0", b"from before")
-    asked = asyncio.create_task(api.get(f"/api/scraper/snapshot/{task}.jpg"))
-    await wait_until(lambda: _has_watch(world), description="the node to be asked for a picture")
-    await show(world, f"{task}.0", b"jpeg")
-    status, body, headers = await asked
-    assert (status, body, headers["Content-Type"]) == (200, b"jpeg", "image/jpeg")
+    status, problem, headers = await api.get(path)
+    assert (status, "sent no picture" in problem["detail"], headers["Retry-After"]) == (503, True, "2")
+    await world.end("n1", await world.run("n1"))
+    status, problem, headers = await api.get(path)
+    assert (status, "is completed" in problem["detail"], "Retry-After" in headers) == (404, True, False)
+    await wait_until(lambda: not served.services.hub._views, description="no view to be left")
+
+
+async def test_the_last_viewer_waits_for_nothing_and_the_watch_ends_without_being_cancelled(
+    api: Client, served: Served, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "STAGE_CHECK_S", 3600)  # whoever leaves ends this wait
+    await world.node("n1")
+    task = await api.start()
+    queue, stage = served.services.queue, served.services.queue.stage
+    asked, answer, cancelled = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(tenant: str, name: str) -> Any:
+        """A store that answers when the test says so; a cancellation is lost, as redis-py loses them."""
+        asked.set()
+        while not answer.is_set():
+            try:
+                await answer.wait()
+            except asyncio.CancelledError:
+                cancelled.append(name)
+        return await stage(tenant, name)
+
+    monkeypatch.setattr(queue, "stage", slow)
+    hub = served.services.hub
+    async with asyncio.timeout(5):
+        async with hub.viewer("default", task, 60, 10):
+            await asked.wait()
+            keeper = hub._views[task]._keeper
+            assert keeper is not None
+    answer.set()
+    await wait_until(keeper.done, 5, "the keeper to end")
+    assert (keeper.exception(), cancelled, hub._views, hub._reader._followed) == (None, [], {}, {})
+    assert not await _has_watch(world)  # nobody looked any more when the slot was found
+
+    async with hub.viewer("default", task, 60, 10):
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        assert 0 < await world.client.ttl(world.keys.watch(task)) <= 15
+    await wait_until(lambda: not hub._views, 5, "the watch to end at once")
+
+
+async def test_a_viewer_who_comes_while_the_last_one_goes_is_shown_pictures(
+    api: Client, served: Served, world: World
+) -> None:
+    await world.node("n1")
+    task = await api.start()
+    hub = served.services.hub
+    async with hub.viewer("default", task, 60, 30):
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+    async with hub.viewer("default", task, 60, 30) as viewer:
+        await wait_until(lambda: _watches(world, 2), 2, "the node to be asked for frames again")
+        await show(world, f"{task}.0", b"mine")
+        picture = await viewer.next(timeout=5)
+        assert picture is not None
+        assert picture.frame.jpeg == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/live_feed/{}", "multipart/x-mixed-replace"),
+        ("/api/scraper/live_feed/{}", "multipart/x-mixed-replace"),
+        ("/api/scraper/events/{}", "text/event-stream"),
+    ],
+)
+async def test_head_of_a_stream_ends_and_the_connection_goes_on(
+    api: Client, served: Served, world: World, path: str, kind: str
+) -> None:
+    await world.node("n1")
+    task = await api.start()
+    host, port = served.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for method, name in (("HEAD", path.format(task)), ("GET", "/health/live")):
+        writer.write(f"{method} {name} HTTP/1.1\r\nHost: {host}:{port}\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert head.startswith("http/1.1 200")
+        assert method == "GET" or f"content-type: {kind}" in head
+        assert method == "GET" or "content-length" not in head
+    writer.close()
+    assert not served.services.hub._views
+    assert not served.services.hub._topics
+
+
+async def test_frames_socket(api: Client, world: World) -> None:
+    await world.node("n1")
+    task = await api.start()
     async with api.ws(f"/api/scraper/ws/frames/{task}") as ws:
         assert (await ws.receive_json())["type"] == "connected"
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        await show(world, f"{task}.0", b"jpeg")
         caption = orjson.loads((await ws.receive(timeout=5)).data)
         assert (caption["seq"], caption["scroll_y"], caption["bytes"]) == (1, 40.0, 4)
         assert (await ws.receive(timeout=5)).data == b"jpeg"
     assert (await api.get(f"/live_feed/{task}?fps=31"))[0] == 400
 
 
-async def test_every_newcomer_asks_for_a_picture_of_now(api: Client, served: Served, world: World) -> None:
-    await world.node("n1")
-    task = await api.start()
-    hub = served.services.hub
-
-    async def asked(times: int) -> bool:
-        return len(await world.commands("n1", Watch)) == times
-
-    async with hub.viewer("default", task, 60, 5):
-        await wait_until(lambda: asked(1), description="the first viewer's picture")
-        async with hub.viewer("default", task, 60, 5):
-            await wait_until(lambda: asked(2), description="the second viewer's picture")
-    assert not hub._views
-    async with hub.viewer("default", task, 60, 5):
-        await wait_until(lambda: asked(3), description="the picture of one who comes back")
-
-
-async def test_a_node_that_gives_no_picture_is_said_so_in_time(
-    api: Client, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.modules["control_plane.routes.live"], "SNAPSHOT_TIMEOUT_S", 0.1)
-    await world.node("n1")
-    task = await api.start()
-    await show(world, f"{task}.0", b"from before")
-    status, problem, headers = await api.get(f"/api/scraper/snapshot/{task}.jpg")
-    assert (status, "no picture" in problem["detail"], headers["Retry-After"]) == (503, True, "1")
-
-
-async def test_a_question_for_heads_only_ends(api: Client, served: Served) -> None:
-    task = await api.start()
-    for path in (f"/live_feed/{task}", f"/api/scraper/live_feed/{task}", f"/api/scraper/events/{task}"):
-        for _ in range(2):  # the connection is good for another
-            status, body, _ = await asyncio.wait_for(api.call("HEAD", path), 5)
-            assert (status, body) == (200, b"")
-    assert not served.services.hub._views
-    assert not served.services.hub._topics
-
-
 async def _has_watch(world: World) -> bool:
-    return b"watch" in await watched(world)
+    return await _watches(world, 1)
+
+
+async def _watches(world: World, least: int) -> bool:
+    return (await watched(world)).count(b"watch") >= least
