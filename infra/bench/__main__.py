@@ -183,6 +183,8 @@ def main() -> None:
     rows = asyncio.run(measure(parser.parse_args().only))
     Path("bench.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     table = Table("row", "value", "unit", "ratio", "against")
+    table.columns[0].no_wrap = True  # names are looked up in bench.json
+    table.columns[0].overflow = "fold"
     for row in rows:
         table.add_row(
             row.name, f"{row.value:g}", row.unit, "" if row.ratio is None else str(row.ratio), row.against or ""
