@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections import deque
@@ -237,7 +238,7 @@ class Chrome:
 async def _spawn(spec: ChromeSpec, directory: Path) -> asyncio.subprocess.Process:
     temporary = _make_temporary(directory)
     return await asyncio.create_subprocess_exec(
-        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")]),
+        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")], signal.SIGKILL),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from browser_node.launcher import tied
 from infra.stack import valkey
-from infra.stack.leash import leashed
 from tests.support import free_port, wait_until_sync
 
 START_TIMEOUT_S = 30  # moto imports for 2 s on an idle machine, and the two cores may be busy
@@ -37,7 +37,10 @@ class ServerProcess:
         """Start (again, with the same port and data) and return when the port accepts connections."""
         self._output = self.log.open("ab")
         self._process = subprocess.Popen(
-            leashed(self.command), stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
+            tied(self.command, signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
         )
         wait_until_sync(self._answers, START_TIMEOUT_S, f"{self.command[0]} to accept connections")
 

@@ -1,4 +1,4 @@
-"""One supervised process: started on a leash, restarted when it crashes, ended with everything it started."""
+"""One supervised process: tied to its supervisor, restarted when it crashes, ended with everything it started."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from browser_node.launcher import tied
 from infra.stack.errors import ChildFailed, StackError
-from infra.stack.leash import leashed
 
 RESTART_FIRST_S = 0.2  # a crash is usually alone: be back before anybody has noticed
 RESTART_LIMIT_S = 30.0  # a part that cannot start must not keep a core busy with trying
@@ -66,7 +66,7 @@ class Child:
         # a session of its own: the terminal's Ctrl-C reaches the supervisor alone, which knows the order
         with self.spec.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *leashed(self.spec.command),
+                *tied(self.spec.command, signal.SIGTERM),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

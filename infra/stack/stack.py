@@ -1,7 +1,7 @@
 """The embedded stack: every part of Leadfleet on this machine, supervised, and gone when it is left.
 
-valkey ┬─ control-plane-1 … N      each in a session of its own, on a leash (`leash.py`), restarted when it
-s3     ┤                           crashes (`child.py`); logs and data under one state directory (`state.py`)
+valkey ┬─ control-plane-1 … N      each in a session of its own, tied to this one (`launcher.py`), restarted when
+s3     ┤                           it crashes (`child.py`); logs and data under one state directory (`state.py`)
 town   └─ node-1 … M
 """
 
