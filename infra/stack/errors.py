@@ -1,10 +1,12 @@
 """Why a stack does not run.
 
 StackError
-├── StateInUse    another stack holds the state directory
-├── PortTaken     somebody else listens where the API should
-├── ChildFailed   a part ended before it was ready
-└── NotReady      a part runs and does not answer in time
+├── StateUnusable   the state directory cannot be written
+├── StateInUse      another stack holds the state directory
+├── PortTaken       somebody else listens where the API should
+├── PortDenied      the API may not listen there
+├── ChildFailed     a part ended before it was ready
+└── NotReady        a part runs and does not answer in time
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ class StackError(Exception):
     """Root of all errors of the embedded stack; the message is meant for the person at the terminal."""
 
 
+class StateUnusable(StackError):
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be used ({error.strerror}): set LEADFLEET_STATE to a folder of yours")
+
+
 class StateInUse(StackError):
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(
@@ -28,6 +35,11 @@ class StateInUse(StackError):
 class PortTaken(StackError):
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} of 127.0.0.1 is taken by another program: free it or choose another port")
+
+
+class PortDenied(StackError):
+    def __init__(self, port: int, error: OSError) -> None:
+        super().__init__(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}): choose one from 1024 to 65535")
 
 
 class ChildFailed(StackError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from contextlib import ExitStack
 
-from infra.stack.errors import PortTaken
+from infra.stack.errors import PortDenied, PortTaken
 
 
 def free_ports(count: int) -> list[int]:
@@ -19,13 +20,16 @@ def free_ports(count: int) -> list[int]:
 
 
 def require_free(port: int) -> None:
-    """Raise `PortTaken` when somebody listens on ``port``; a connection that lingers is no obstacle."""
+    """Raise `PortTaken` when somebody listens on ``port``, `PortDenied` when it is not ours to listen on.
+
+    A connection that lingers is no obstacle.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise PortTaken(port) from error
+            raise PortTaken(port) if error.errno == errno.EADDRINUSE else PortDenied(port, error) from error
 
 
 async def accepts(port: int) -> bool:

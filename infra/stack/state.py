@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from infra.stack.errors import StateInUse
+from infra.stack.errors import StateInUse, StateUnusable
 
-API_KEY_PREFIX = "lf_"  # lets secret scanners, and people, recognise a key
+API_KEY_PREFIX = "lfk_"  # as `control_plane.keyring` makes them, whose imports would slow every start
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,12 @@ class StateDirectory:
         return self.path / f"node-{node}"
 
     def acquire(self) -> None:
-        """Make the folders and take the lock; raises `StateInUse` when another stack holds it."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self.path / "lock").open("a+")
+        """Make the folders and take the lock; raises `StateUnusable`, and `StateInUse` when another holds it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise StateUnusable(self.path, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
