@@ -13,10 +13,11 @@ from enum import Enum
 from pathlib import Path
 
 from browser_node.chrome_binary import SETTING, ChromeUnusable, chrome_version, find_chrome
+from control_plane.local_state import state_directory
 from infra.bootstrap import chromium
 from infra.stack import ports, valkey
 from infra.stack.errors import PortTaken
-from infra.stack.options import DEFAULT_HTTP_PORT, Options
+from infra.stack.options import DEFAULT_HTTP_PORT
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -53,8 +54,14 @@ def run() -> int:
         for line in finding.remedy.splitlines():
             print(f"{'':<23} {line}")
     missing = sum(finding.verdict is Verdict.MISSING for finding in findings)
-    print(f"\n{missing} missing" if missing else "\nall there is needed is here")
+    print(f"\n{_verdict(missing)}")
     return 1 if missing else 0
+
+
+def _verdict(missing: int) -> str:
+    if missing:
+        return f"Leadfleet cannot run here yet: {missing} missing, each with its remedy above."
+    return "Nothing is missing: Leadfleet can run here (`make demo`, `leadfleet up`)."
 
 
 def examine() -> Iterator[Finding]:
@@ -110,12 +117,12 @@ def check_port() -> Finding:
         ports.require_free(DEFAULT_HTTP_PORT)
     except PortTaken:
         what = f"{DEFAULT_HTTP_PORT} is taken, perhaps by a stack that runs"
-        return Finding("port", Verdict.NOTE, what, "leadfleet up --port 8001")
+        return Finding("port", Verdict.NOTE, what, f"leadfleet up --port {DEFAULT_HTTP_PORT + 1}")
     return Finding("port", Verdict.OK, f"{DEFAULT_HTTP_PORT} is free")
 
 
 def check_disk() -> Finding:
-    folder = existing(Options.default_state())
+    folder = existing(state_directory())
     free = shutil.disk_usage(folder).free
     found = f"{free / GIB:.1f} GB free at {folder}"
     if free >= DISK_NEEDED and os.access(folder, os.W_OK):

@@ -37,7 +37,7 @@ class Progress:
         match event["type"]:
             case "result":
                 lead = event["data"]
-                phones = ", ".join(phone.get("international") or phone.get("e164") or "" for phone in lead["phones"])
+                phones = ", ".join(phone.get("international") or phone["raw"] for phone in lead["phones"])
                 self.newest = [*self.newest, f"{lead.get('name') or '?'}  {phones}"][-NEWEST:]
             case "progress":
                 self.leads = sum(event.get("progress", {}).values())

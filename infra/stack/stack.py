@@ -19,10 +19,11 @@ from typing import Self
 
 import psutil
 
+from control_plane.local_state import REPOSITORY
 from infra.stack import ports, probes, valkey
 from infra.stack.child import Child, ChildSpec
 from infra.stack.errors import NotReady, StackError
-from infra.stack.options import BUCKET, REPOSITORY, STACK_MARK, Environments, Options, Ports
+from infra.stack.options import BUCKET, STACK_MARK, Environments, Options, Ports
 from infra.stack.state import StateDirectory, write_private
 
 READY_TIMEOUT_S = 60.0  # Chrome's first launch from a cold disk takes seconds, on two busy cores several times that
@@ -30,7 +31,8 @@ POLL_S = 0.05
 
 NODE_GRACE = timedelta(seconds=15)  # it checkpoints what runs, publishes it and closes its Chromes
 CONTROL_PLANE_GRACE = timedelta(seconds=10)  # it drains connections for 3 s and waits for its worker's commit
-SERVER_GRACE = timedelta(seconds=5)  # Valkey writes its log out; moto and the town keep nothing
+VALKEY_GRACE = timedelta(seconds=5)  # it writes its log out
+NO_GRACE = timedelta(0)  # moto and the town keep nothing, and take most of a second to end in order
 SWEEP_TIMEOUT_S = 5.0  # what was sent SIGKILL is gone within milliseconds
 
 
@@ -163,21 +165,21 @@ class Stack:
                 "valkey",
                 valkey.command(self.state.valkey, self.ports.valkey, acl_file=self.state.acl_file),
                 self._environment.server(),
-                SERVER_GRACE,
+                VALKEY_GRACE,
                 lambda: probes.valkey_answers(self.redis_url),
             ),
             self._child(
                 "s3",
                 _at_port(self.options.programs.s3, self.ports.s3),
                 self._environment.server(),
-                SERVER_GRACE,
+                NO_GRACE,
                 lambda: probes.bucket_exists(self.s3_endpoint, BUCKET),
             ),
         ]
         if self.options.town:
             town = _at_port(self.options.programs.town, self.ports.town)
             environment = self._environment.server()
-            servers.append(self._child("town", town, environment, SERVER_GRACE, lambda: ports.accepts(self.ports.town)))
+            servers.append(self._child("town", town, environment, NO_GRACE, lambda: ports.accepts(self.ports.town)))
         return servers
 
     def _control_plane(self, index: int) -> Child:

@@ -16,6 +16,7 @@ def test_this_machine_lacks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for what in ("Python", "Chrome", "sandbox", "Valkey", "port", "disk", "shared memory"):
         assert what in shown
+    assert "Leadfleet can run here" in shown
 
 
 def test_what_is_missing_comes_with_a_remedy_and_a_status(
@@ -27,6 +28,7 @@ def test_what_is_missing_comes_with_a_remedy_and_a_status(
     shown = capsys.readouterr().out
     assert "missing" in shown
     assert "make setup" in shown
+    assert "cannot run here yet: 1 missing" in shown
 
 
 def test_no_chrome_is_missing_and_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
