@@ -1,41 +1,41 @@
-"""``leadfleet``: a client of the public API, and the way to run a stack on this machine."""
+"""``leadfleet``: a client of the public API, and the way to run a stack on this machine.
+
+What takes long to import is imported by the command that needs it: `--help` answers at once, and a Ctrl-C
+meanwhile is click's to report.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from control_plane.api_client import Address, Api, ApiError
+from control_plane.local_state import state_directory
+
+if TYPE_CHECKING:
+    from control_plane.api_client import Api
+    from infra.stack.stack import Stack
 
 T = TypeVar("T")
 
-POLL_S = 0.5
-ENDED = ("completed", "error", "stopped")
-FORMATS = ("csv", "json", "excel", "parquet")
 SUFFIXES = {"csv": ".csv", "json": ".json", "excel": ".xlsx", "parquet": ".parquet"}
 
-console = Console()
-
-
-def state_directory() -> Path:
-    return Path(os.environ.get("LEADFLEET_STATE") or ".state")
+MOST_SLOTS = 64  # what a node accepts
+_BARE_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?")
 
 
 def run(work: Callable[[Api], Awaitable[T]]) -> T:
     """Run ``work`` against the API; what goes wrong there is told in one sentence, with status 1."""
+    from control_plane.api_client import Address, Api, ApiError
 
     async def connected() -> T:
-        async with Api(Address.find(state_directory())) as api:
+        async with Api(Address.find()) as api:
             return await work(api)
 
     try:
@@ -46,43 +46,82 @@ def run(work: Callable[[Api], Awaitable[T]]) -> T:
         raise click.Abort from None
 
 
+def writable(target: Path) -> Path:
+    """``target``, when a file can be written there: that is said before a long run, not after it."""
+    if target.is_dir():
+        raise click.BadParameter(f"{str(target)!r} is a folder: name a file, such as {target / 'leads.csv'}")
+    if not target.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(target.parent)!r}: make it first, or name another")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise click.BadParameter(f"{str(target)!r} may not be written by you: name another file")
+    return target
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's name asks for."""
+    for file_format, suffix in SUFFIXES.items():
+        if path.suffix.lower() == suffix:
+            return file_format
+    endings = ", ".join(SUFFIXES.values())
+    raise click.BadParameter(f"{path.name!r} does not say which format: end it with one of {endings}")
+
+
+def _writable(context: click.Context, parameter: click.Parameter, target: Path | None) -> Path | None:
+    return None if target is None else writable(target)
+
+
+def _with_scheme(context: click.Context, parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if _BARE_HOST.fullmatch(url):
+            raise click.BadParameter(f"{url!r} does not say how to reach it: write https://{url}")
+    return urls
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="leadfleet")
 def main() -> None:
     """Leads from real browsers. LEADFLEET_URL and LEADFLEET_API_KEY say which API to use; without them it is
-    the stack that `leadfleet up` runs in this directory."""
+    the stack that `leadfleet up` runs on this machine.
+
+    Lists are tables on a terminal; piped, they are lines of tab-separated cells without a heading."""
 
 
 @main.command()
-@click.option("--port", default=8000, show_default=True, help="Of the API.")
-@click.option("--replicas", default=1, show_default=True, help="Of the control plane.")
-@click.option("--nodes", default=1, show_default=True, help="Browser nodes.")
-@click.option("--slots", default=2, show_default=True, help="Chromes a node.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Of the API.")
+@click.option("--replicas", default=1, show_default=True, type=click.IntRange(min=1), help="Of the control plane.")
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(min=0), help="Browser nodes.")
+@click.option("--slots", default=2, show_default=True, type=click.IntRange(1, MOST_SLOTS), help="Chromes a node.")
 @click.option("--town", is_flag=True, help="Serve the bundled sample town as well.")
 def up(port: int, replicas: int, nodes: int, slots: int, town: bool) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
+    from control_plane.api_client import Address, Api
     from infra.stack.options import Options
-    from infra.stack.stack import Stack
     from infra.stack.up import print_addresses
     from infra.stack.up import run as run_stack
 
     async def announce(stack: Stack) -> None:
-        await print_addresses(stack)
         async with Api(Address(stack.url, stack.api_key)) as api:
             link = await api.post("/api/auth/console-link")
-        click.echo(f"console   {link['url']}  (opens once, within ten minutes)")
+        await print_addresses(stack, sign_in=link["url"])
 
-    state = Options.default_state()
-    options = Options(state=state, http_port=port, replicas=replicas, nodes=nodes, slots=slots, town=town)
+    options = Options(state=state_directory(), http_port=port, replicas=replicas, nodes=nodes, slots=slots, town=town)
     sys.exit(run_stack(options, announce))
 
 
 @main.command()
-@click.argument("urls", nargs=-1, required=True, metavar="URL...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the leads to this file.")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...", callback=_with_scheme)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), callback=_writable, help="Write the leads to this file."
+)
 @click.option("--platform", "platforms", multiple=True, help="website (the default) or directory.")
-@click.option("--max-results", type=int, help="Stop after so many leads.")
-@click.option("--parallel", default=2, show_default=True, help="Browsers the task may use at once.")
+@click.option("--max-results", type=click.IntRange(min=1), help="Stop after so many leads.")
+@click.option(
+    "--parallel",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Browsers the task may use at once.",
+)
 @click.option("--ignore-robots", is_flag=True, help="Visit what robots.txt disallows.")
 def scrape(
     urls: tuple[str, ...],
@@ -92,48 +131,58 @@ def scrape(
     parallel: int,
     ignore_robots: bool,
 ) -> None:
-    """Scrape URLs and show what is found; with -o the leads end up in a file (.csv, .json, .xlsx, .parquet)."""
+    """Scrape URLs and show what is found; with -o the leads end up in a file (.csv, .json, .xlsx, .parquet).
+
+    Ctrl-C stops the task; what it found until then is kept, and written to the file."""
+    from control_plane import cli_tasks
+
+    file_format = format_of(output) if output else ""
     body: dict[str, Any] = {"queries": list(urls), "max_parallel": parallel}
     if platforms:
         body["platforms"] = list(platforms)
-    if max_results:
+    if max_results is not None:
         body["max_results"] = max_results
     if ignore_robots:
         body["respect_robots"] = False
-
-    async def work(api: Api) -> bool:
-        task = (await api.post("/api/scraper/start", body))["task_id"]
-        final = await _watch(api, task)
-        console.print(f"{final['status']}: {final['total_results']} leads from {final['pages']} pages")
-        if final["error"]:
-            console.print(f"[red]{final['error']}[/red]")
-        if output is not None and final["total_results"]:
-            await _export(api, _format_of(output), output, {"task_id": task})
-        return bool(final["status"] == "completed")
-
-    if not run(work):
-        sys.exit(1)
+    sys.exit(run(lambda api: cli_tasks.scrape(api, body, output, file_format)))
 
 
 @main.command()
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+def stop(tasks: tuple[str, ...]) -> None:
+    """Stop tasks for good; what they found so far is kept."""
+    from control_plane import cli_tasks
+
+    async def work(api: Api) -> None:
+        for task in tasks:
+            await cli_tasks.stop(api, task)
+            click.echo(f"stopped {task}")
+
+    run(work)
+
+
+@main.command("tasks")
 @click.option("--status", help="Only tasks in this state.")
 @click.option("--limit", default=20, show_default=True)
-def tasks(status: str | None, limit: int) -> None:
+def list_tasks(status: str | None, limit: int) -> None:
     """List tasks, newest first."""
+    from control_plane.cli_output import listing
+
     query: dict[str, str | int] = {"limit": limit} | ({"status": status} if status else {})
     page = run(lambda api: api.get("/api/tasks", **query))
-    table = Table("task", "status", "leads", "pages", "seconds", "queries")
-    for task in page["tasks"]:
-        seconds = task["duration_seconds"]
-        table.add_row(
+    rows = [
+        [
             task["task_id"],
             task["status"],
             str(task["total_results"]),
             str(task["pages"]),
-            "" if seconds is None else f"{seconds:.0f}",
-            ", ".join(task["queries"][:2]) + (" …" if len(task["queries"]) > 2 else ""),
-        )
-    console.print(table)
+            "" if task["duration_seconds"] is None else f"{task['duration_seconds']:.0f}",
+            " ".join(task["queries"]),
+        ]
+        for task in page["tasks"]
+    ]
+    columns = ("task", "status", "leads", "pages", "seconds", "queries")
+    listing(columns, rows, whole=set(columns) - {"queries"}, cut="queries")
 
 
 @main.command()
@@ -141,40 +190,63 @@ def tasks(status: str | None, limit: int) -> None:
 @click.option("--limit", default=20, show_default=True)
 def leads(task: str | None, limit: int) -> None:
     """List leads."""
-    where = {"task_id": task} if task else {}
-    page = run(lambda api: api.post("/api/filters/leads", {"where": where, "limit": limit}))
-    table = Table("name", "phone", "e-mail", "city", "website")
-    for lead in page["items"]:
-        phones = [phone.get("international") or phone["raw"] for phone in lead.get("phones") or []]
-        table.add_row(
+    from control_plane import cli_tasks
+    from control_plane.cli_output import listing
+
+    async def work(api: Api) -> Any:
+        where = {"task_id": task} if task else {}
+        page = await api.post("/api/filters/leads", {"where": where, "limit": limit})
+        if task and not page["items"]:
+            # asked only now: a task is forgotten after some days, its leads are not
+            await cli_tasks.require(api, task)
+        return page
+
+    page = run(work)
+    rows = [
+        [
             lead.get("display_name") or "",
-            ", ".join(phones[:2]),
-            ", ".join((lead.get("emails") or [])[:1]),
+            ", ".join(phone.get("international") or phone["raw"] for phone in lead.get("phones") or []),
+            ", ".join(lead.get("emails") or []),
             (lead.get("address") or {}).get("city") or "",
             lead.get("website") or "",
-        )
-    console.print(table)
-    console.print(f"{len(page['items'])} of {page['total']}")
+        ]
+        for lead in page["items"]
+    ]
+    listing(("name", "phone", "e-mail", "city", "website"), rows)
+    click.echo(f"{len(rows)} of {page['total']}", err=True)
 
 
 @main.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: leads with the format's ending.")
-@click.option("--format", "file_format", type=click.Choice(FORMATS), help="Default: what the file's name says.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_writable,
+    help="Default: leads with the format's ending.",
+)
+@click.option("--format", "file_format", type=click.Choice(list(SUFFIXES)), help="Default: what the file's name says.")
 @click.option("--task", help="Only leads of this task.")
 def export(output: Path | None, file_format: str | None, task: str | None) -> None:
     """Write leads to a file."""
-    chosen = file_format or (_format_of(output) if output else "csv")
-    target = output or Path("leads" + SUFFIXES[chosen])
-    run(lambda api: _export(api, chosen, target, {"task_id": task} if task else {}))
+    from control_plane import cli_tasks
+
+    chosen = file_format or (format_of(output) if output else "csv")
+    target = output or writable(Path("leads" + SUFFIXES[chosen]))
+
+    async def work(api: Api) -> None:
+        await cli_tasks.export(api, chosen, target, task)
+
+    run(work)
 
 
 @main.command()
 def nodes() -> None:
     """List browser nodes."""
-    listing = run(lambda api: api.get("/api/fleet/nodes"))
-    table = Table("node", "state", "slots", "free", "browser", "sandbox", "last heard")
-    for node in listing["nodes"]:
-        table.add_row(
+    from control_plane.cli_output import listing
+
+    found = run(lambda api: api.get("/api/fleet/nodes"))
+    rows = [
+        [
             node["node_id"],
             node["state"],
             str(node["slots"]),
@@ -182,8 +254,10 @@ def nodes() -> None:
             node["browser"],
             node["sandbox"],
             node["last_heard_at"] or "",
-        )
-    console.print(table)
+        ]
+        for node in found["nodes"]
+    ]
+    listing(("node", "state", "slots", "free", "browser", "sandbox", "last heard"), rows, whole={"node"})
 
 
 @main.command()
@@ -233,45 +307,6 @@ def revoke_key(key_id: str) -> None:
     """Revoke a key by its id."""
     gone = run(lambda api: api.delete(f"/api/auth/keys/{key_id}"))
     click.echo(f"revoked {gone['name']} of tenant {gone['tenant']}")
-
-
-async def _watch(api: Api, task: str) -> dict[str, Any]:
-    """Show a task until it has ended, and return its last status."""
-    started = time.monotonic()
-    with Live(console=console, transient=True, refresh_per_second=4) as live:
-        while True:
-            status: dict[str, Any] = await api.get(f"/api/scraper/status/{task}")
-            live.update(_progress(status, time.monotonic() - started))
-            if status["status"] in ENDED:
-                return status
-            await asyncio.sleep(POLL_S)
-
-
-def _progress(status: dict[str, Any], elapsed: float) -> Table:
-    table = Table.grid(padding=(0, 2))
-    waiting = status["queue_position"]
-    state = status["status"] if waiting is None else f"queued, {waiting} ahead"
-    leads_found, pages = f"{status['total_results']} leads", f"{status['pages']} pages"
-    table.add_row(state, leads_found, pages, f"{elapsed:.0f} s", status["current_query"] or "")
-    return table
-
-
-async def _export(api: Api, file_format: str, target: Path, where: dict[str, str]) -> None:
-    made = await api.get(f"/api/export/{file_format}", **where)
-    while made["status"] in {"pending", "running"}:
-        await asyncio.sleep(POLL_S)
-        made = await api.get(f"/api/export/{made['export_id']}")
-    if not made.get("url"):
-        raise ApiError(f"the export ended as {made['status']}")
-    written = await api.download(made["url"], target)
-    console.print(f"{target}: {made['rows']} leads, {written} bytes")
-
-
-def _format_of(path: Path) -> str:
-    for file_format, suffix in SUFFIXES.items():
-        if path.suffix.lower() == suffix:
-            return file_format
-    raise click.UsageError(f"{path.name}: the ending must be one of {', '.join(SUFFIXES.values())}")
 
 
 if __name__ == "__main__":

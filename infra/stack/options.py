@@ -12,8 +12,6 @@ from fleet.keys import JOIN_USER
 from infra.stack.state import Secrets, StateDirectory
 from infra.stack.valkey import CONTROL_USER
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 DEFAULT_HTTP_PORT = 8000
 BUCKET = "leadfleet"
 REGION = "us-east-1"  # moto's own default; nothing of it is real
@@ -57,11 +55,6 @@ class Options:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further ``LEADFLEET_…`` settings of all parts."""
     programs: Programs = field(default_factory=Programs)
-
-    @classmethod
-    def default_state(cls) -> Path:
-        """``LEADFLEET_STATE``, else ``.state`` in the repository."""
-        return Path(os.environ.get("LEADFLEET_STATE") or REPOSITORY / ".state")
 
 
 @dataclass(frozen=True, slots=True)

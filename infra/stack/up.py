@@ -36,14 +36,19 @@ def run(options: Options, announce: Callable[[Stack], Awaitable[None]] | None = 
     return 0 if status == INTERRUPTED else status  # Ctrl-C is how it is meant to end
 
 
-async def print_addresses(stack: Stack) -> None:
-    """Where the API is and where its key, data and logs lie."""
+async def print_addresses(stack: Stack, sign_in: str | None = None) -> None:
+    """Where the API is and where its key, data and logs lie; ``sign_in`` is a link that opens it in a browser."""
     lines = [
         f"API       {'  '.join(stack.urls)}  (docs at {stack.url}/docs)",
         f"API key   in {stack.state.api_key_file}",
         f"state     {stack.state.path}",
         f"logs      {stack.state.logs}",
     ]
+    if sign_in is not None:
+        lines += [
+            f"sign in   {sign_in}",
+            "          (once, within 10 minutes: the browser then needs no key for 12 hours; it opens /docs)",
+        ]
     if stack.options.town:
         lines.append("town      http://directory.town.test/ (through the stack's browsers only)")
     print("\n".join([*lines, "Ctrl-C stops everything; tasks and leads stay for the next start."]), flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from click.testing import CliRunner, Result
 from control_plane import cli
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
-from tests.support import free_port
+from tests.support import REPOSITORY, free_port
 
 
 @pytest.fixture
@@ -23,7 +25,6 @@ def local(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("LEADFLEET_STATE", str(tmp_path))
     monkeypatch.delenv("LEADFLEET_URL", raising=False)
     monkeypatch.delenv("LEADFLEET_API_KEY", raising=False)
-    monkeypatch.setattr(cli.console, "width", 200)
     return tmp_path
 
 
@@ -57,12 +58,53 @@ async def test_a_task_that_is_refused_says_why(local: Path) -> None:
     assert "only http and https" in refused.output
 
 
-async def test_nobody_there_and_no_key_are_told_in_words(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_piped_lists_are_whole_and_plain(local: Path, api: Client) -> None:
+    url = f"http://a.town.test/{'long/' * 40}"
+    task = await api.start(url, "http://b.town.test/[red]")
+    listed = (await leadfleet("tasks")).stdout
+    assert f"{task}\tqueued\t0\t0\t\t{url} http://b.town.test/[red]\n" in listed
+
+
+async def test_a_task_is_stopped_by_its_id(local: Path, api: Client) -> None:
+    task = await api.start("http://a.town.test/")
+    stopped = await leadfleet("stop", task)
+    assert stopped.exit_code == 0
+    assert f"stopped {task}\n" in stopped.output
+    assert (await api.get(f"/api/tasks/{task}"))[1]["status"] == "stopped"
+
+
+async def test_ctrl_c_stops_the_task_and_says_so(local: Path, api: Client) -> None:
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "control_plane.cli", "scrape", "http://a.town.test/", "-o", str(local / "x.csv"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert command.stdout is not None
+    task = (await command.stdout.readline()).decode().removeprefix("task ").strip()
+    command.send_signal(signal.SIGINT)
+    shown, said = await asyncio.wait_for(command.communicate(), 30)
+    assert command.returncode == 130
+    assert shown.decode() == f"stopped: 0 leads from 0 pages\nno leads, so {local / 'x.csv'} was not written\n"
+    assert b"stopping the task" in said
+    assert (await api.get(f"/api/tasks/{task}"))[1]["status"] == "stopped"
+
+
+async def test_no_key_says_where_it_was_looked_for(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (local / "api_key").write_text("lfk_of_another_stack")
+    assert f"the key in {local / 'api_key'} was refused" in (await leadfleet("tasks")).output
     (local / "api_key").unlink()
     without = await leadfleet("tasks")
-    assert (without.exit_code, "LEADFLEET_API_KEY" in without.output) == (1, True)
-    monkeypatch.setenv("LEADFLEET_URL", f"http://127.0.0.1:{free_port()}")
+    assert without.exit_code == 1
+    for named in ("LEADFLEET_API_KEY", str(local / "api_key"), "LEADFLEET_STATE"):
+        assert named in without.output
+    monkeypatch.setenv("LEADFLEET_API_KEY", "lfk_wrong")
+    assert "the key in LEADFLEET_API_KEY was refused" in (await leadfleet("tasks")).output
+
+
+async def test_nobody_there_is_told_in_words(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("LEADFLEET_URL", url)
     nobody = await leadfleet("tasks")
     assert nobody.exit_code == 1
-    assert "leadfleet up" in nobody.output
-    assert "Traceback" not in nobody.output
+    assert f"nobody answers at {url} (connection refused): start a stack with `leadfleet up`" in nobody.output
+    monkeypatch.setenv("LEADFLEET_URL", "localhost:18077")
+    assert "must begin with http:// or https://" in (await leadfleet("tasks")).output
