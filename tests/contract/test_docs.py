@@ -25,3 +25,12 @@ def test_every_link_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_sets_what_its_commands_use() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    known: set[str] = set()
+    for command in re.findall(r"^    (.*)", page, re.MULTILINE):
+        assert set(re.findall(r"\$([A-Z]+)", command)) <= known, command
+        known |= set(re.findall(r"^([A-Z]+)=", command))
+    assert known == {"KEY", "API", "TASK", "TOKEN"}
