@@ -1,8 +1,9 @@
 """Frames of a slot's stage tab, while somebody watches and not a moment longer.
 
 CDP's screencast sends a picture when the page changes and waits for its acknowledgement before it sends many
-more, so the pace is set by when a picture is acknowledged. What it sends nothing about is taken by hand: the page
-that stands still when a viewer comes, and the last change of a page when Chrome dropped its picture.
+more, so the pace is set by when a picture is acknowledged. About a page that stands still it says nothing, nor does
+it make up for a picture that it dropped; but begun again it sends one at once, whatever the page is busy with. A
+screenshot is no substitute: it waits for the page's main thread, and what goes with it for a navigation to end.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from browser_node.chrome import WINDOW
 from fleet.connect import Store
 from fleet.messages import Frame
 
-PATIENCE = timedelta(milliseconds=200)
-"""How long a picture of the screencast is waited for when one is due: a page that changes has sent one by then."""
+PATIENCE = timedelta(milliseconds=100)
+"""How long a picture that is due is waited for before the screencast is begun again: a page that changes sends one
+within this on a machine with time."""
 
-MAY_DROP = 2
-"""After this many pictures a last one may be missing: Chrome drops what comes while three are not acknowledged, and
-does not make up for it. One alone is what a picture taken by hand brings about itself."""
+FIRST_PICTURE = timedelta(seconds=1)
+"""When a screencast that was begun and sent nothing is begun again. It sends within 50 ms, on busy cores within 0.5 s;
+begun again sooner it might never get there."""
+
+MAY_DROP = 3
+"""After this many pictures a last one may be missing: Chrome drops what comes while three are not acknowledged."""
 
 RETRY_AFTER = timedelta(milliseconds=500)
 """How long a tab that failed is left alone: a stage that comes instead is shown at once."""
@@ -38,6 +43,10 @@ STREAM_TTL = timedelta(seconds=60)
 
 CDP_TIMEOUT = timedelta(seconds=5)
 """A tab that answers no CDP call for this long is stuck; capture starts afresh."""
+
+PARTING = timedelta(milliseconds=200)
+"""How long the end of a screencast is waited for. Detaching waits for a navigation that is under way, for as long as
+a site may take to answer; what was said is done by the driver all the same, and the next screencast need not wait."""
 
 QUALITY = (10, 90)
 FPS = (1, 30)
@@ -84,7 +93,7 @@ class SlotCapture:
     def watch(self, seconds: int, quality: int, fps: int) -> None:
         """Capture for ``seconds`` from now, 0 stops; values beyond `QUALITY` and `FPS` are bounded.
 
-        Whoever asks gets a picture that is taken after the question, also of a page that stands still.
+        Whoever asks gets a picture that came after the question, also of a page that stands still.
         """
         self._asked = now = asyncio.get_running_loop().time()
         self._wish = _Wish(_bounded(quality, QUALITY), _bounded(fps, FPS)) if seconds > 0 else None
@@ -112,11 +121,8 @@ class SlotCapture:
     async def _cast(self, stage: _Stage, wish: _Wish, sink: _FrameSink) -> None:
         session = await _timed(stage.page.context.new_cdp_session(stage.page))
         try:
-            pictures = _Pictures(session, self._news)
-            await _timed(session.send(
-                "Page.startScreencast",
-                {"format": "jpeg", "quality": wish.quality, "maxWidth": WINDOW[0], "maxHeight": WINDOW[1]},
-            ))  # fmt: skip
+            pictures = _Pictures(session, self._news, wish.quality)
+            await pictures.begin()
             try:
                 await self._relay(stage, wish, pictures, sink)
             finally:
@@ -127,22 +133,22 @@ class SlotCapture:
     async def _relay(self, stage: _Stage, wish: _Wish, pictures: _Pictures, sink: _FrameSink) -> None:
         """Until the stage or the wish changes, or the last watcher has left."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + PATIENCE.total_seconds()
+        self._due = loop.time() + FIRST_PICTURE.total_seconds()
         while self._wanted(stage, wish):
-            if not pictures.waiting and loop.time() < self._due:
+            if pictures.waiting:
+                taken = loop.time()
+                if pictures.arrived >= self._asked:
+                    self._due = math.inf
+                await sink.send(stage, pictures.take())
+                await self._stay(stage, wish, taken + 1 / wish.fps - loop.time())
+                await pictures.acknowledge()
+                if pictures.in_a_row >= MAY_DROP:
+                    self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
+            elif loop.time() >= self._due:
+                self._due = loop.time() + FIRST_PICTURE.total_seconds()
+                await pictures.begin_again()
+            else:
                 await self._hear(min(self._due, self._until) - loop.time())
-                continue
-            taken = loop.time()
-            if not pictures.waiting or pictures.arrived >= self._asked:
-                self._due = math.inf  # before the picture is taken: who asks from here on wants another
-            picture = pictures.take() if pictures.waiting else await pictures.by_hand(wish.quality)
-            if not self._wanted(stage, wish):  # the tab may show the next unit by now: nobody sees that as this one's
-                break
-            await sink.send(stage, picture)
-            await self._stay(stage, wish, taken + 1 / wish.fps - loop.time())
-            await pictures.acknowledge()
-            if pictures.in_a_row >= MAY_DROP:
-                self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
 
     def _wanted(self, stage: _Stage, wish: _Wish) -> bool:
         return self.watched and (self._stage, self._wish) == (stage, wish)
@@ -175,15 +181,24 @@ class _Picture:
 class _Pictures:
     """What a screencast sends: only the newest is kept, all are acknowledged together."""
 
-    def __init__(self, session: CDPSession, news: asyncio.Event) -> None:
+    def __init__(self, session: CDPSession, news: asyncio.Event, quality: int) -> None:
         self.in_a_row = 0
-        """Pictures since the last that was taken by hand."""
+        """Pictures since the screencast began."""
         self.arrived = 0.0
         """When the newest came, in the loop's time."""
-        self._session, self._news = session, news
+        self._session, self._news, self._quality = session, news, quality
         self._unacknowledged: list[int] = []
         self._newest: tuple[dict[str, Any], int] | None = None
         session.on("Page.screencastFrame", self._on_frame)
+
+    async def begin(self) -> None:
+        self.in_a_row = 0
+        wanted = {"format": "jpeg", "quality": self._quality, "maxWidth": WINDOW[0], "maxHeight": WINDOW[1]}
+        await _timed(self._session.send("Page.startScreencast", wanted))
+
+    async def begin_again(self) -> None:
+        await _timed(self._session.send("Page.stopScreencast"))
+        await self.begin()
 
     @property
     def waiting(self) -> bool:
@@ -202,16 +217,6 @@ class _Pictures:
         return _Picture(
             base64.b64decode(frame["data"]), captured_us, round(seen["deviceWidth"]), round(seen["deviceHeight"]),
             float(seen["scrollOffsetX"]), float(seen["scrollOffsetY"]),
-        )  # fmt: skip
-
-    async def by_hand(self, quality: int) -> _Picture:
-        self.in_a_row = 0
-        metrics = await _timed(self._session.send("Page.getLayoutMetrics"))
-        shot = await _timed(self._session.send("Page.captureScreenshot", {"format": "jpeg", "quality": quality}))
-        view = metrics["cssLayoutViewport"]
-        return _Picture(
-            base64.b64decode(shot["data"]), time.time_ns() // 1000, round(view["clientWidth"]),
-            round(view["clientHeight"]), float(view["pageX"]), float(view["pageY"]),
         )  # fmt: skip
 
     async def acknowledge(self) -> None:
@@ -247,11 +252,11 @@ class _FrameSink:
 async def _if_it_can(call: Any) -> None:
     """For the way out: an error of a tab that is gone must not replace a cancellation that is on its way."""
     with contextlib.suppress(Error, TimeoutError):
-        await _timed(call)
+        await _timed(call, PARTING)
 
 
-async def _timed(call: Any) -> Any:
-    async with asyncio.timeout(CDP_TIMEOUT.total_seconds()):
+async def _timed(call: Any, limit: timedelta = CDP_TIMEOUT) -> Any:
+    async with asyncio.timeout(limit.total_seconds()):
         return await call
 
 

@@ -145,6 +145,32 @@ async def test_who_asks_again_gets_a_new_picture_of_a_page_that_stands_still(
     assert casts.begun == 1
 
 
+async def test_a_page_that_waits_for_its_site_is_shown_to_each_watcher_at_once(
+    start_node: StartNode, control: FakeControl, site: Site, casts: Casts
+) -> None:
+    """Chrome answers some calls about such a page only when the navigation has ended."""
+
+    async def wait_for_ever(order: Run, context: BrowserContext, out: Any, stage: Any, *_: Any) -> UnitResult:
+        stage.show(context.pages[0], "t0")
+        out.put(current="ready")
+        await context.pages[0].goto("http://www.site.test/hang")
+        return UnitResult(Outcome.COMPLETED)
+
+    await start_node(wait_for_ever, egress_allow=site.allowance, drain_s=0)
+    order = await control.run(NODE, "x")
+    await running(control, order)
+    await wait_until(lambda: any("/hang" in line for line in site.asked), 10, "the site to be asked")
+    took = []
+    for quality in (50, 50, 60, 60, 70, 70):  # another quality is another screencast, the same again a question
+        frame = await control.frame(NODE)
+        seq, asked, at = frame.seq if frame else 0, time.time(), time.monotonic()
+        await control.tell(NODE, Watch(order.boot, 0, 60, quality=quality))
+        await wait_until(lambda seq=seq, asked=asked: _taken_after(control, seq, asked), 8, "a picture from now")
+        took.append(time.monotonic() - at)
+    assert casts.begun == 3
+    assert sorted(took)[3] < 1, took
+
+
 async def test_the_last_change_is_shown_although_chrome_drops_its_picture(
     start_node: StartNode, control: FakeControl, site: Site
 ) -> None:
