@@ -42,7 +42,7 @@ class ServerProcess:
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
-        wait_until_sync(self._answers, START_TIMEOUT_S, f"{self.command[0]} to accept connections")
+        wait_until_sync(self._answers, START_TIMEOUT_S, f"{self.command[0]} to serve")
 
     def kill(self) -> None:
         """SIGKILL, as a crash; `start` brings it back."""
@@ -84,6 +84,14 @@ class ValkeyServer(ServerProcess):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def _answers(self) -> bool:
+        """It accepts connections before it has read its data again, and refuses commands until then."""
+        if not super()._answers():
+            return False
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as asking:
+            asking.sendall(b"PING\r\n")
+            return asking.recv(64).startswith(b"+PONG")
 
 
 class MotoServer(ServerProcess):
