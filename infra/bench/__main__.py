@@ -24,7 +24,7 @@ from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
 from infra.stack.stack import Stack
 
-CALLS, CLIENTS, LOAD_S, TASKS = 300, 16, 4.0, 12
+CALLS, CLIENTS, LOAD_S, TASKS = 300, 16, 4.0, 30
 TABS = 3  # as many as a unit of ours reuses
 
 
