@@ -240,9 +240,8 @@ class TaskQueue:
         return flat
 
     async def _place(self, tenant: str, task: str) -> tuple[TaskState, int | None]:
-        position = await self._scripts.position(tenant, task)
         state = TaskState((await self._ask("read a task", self._client.hget(self._keys.task(task), "state"))).decode())
-        return state, position if state is TaskState.QUEUED else None
+        return state, await self._scripts.position(tenant, task) if state is TaskState.QUEUED else None
 
     async def _refusal(self, refused: Refused) -> Exception:
         if refused.reason == "mismatch":
