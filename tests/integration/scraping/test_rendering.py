@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from browser_node.scraping import boxes
 from browser_node.scraping.errors import VisitFailed
@@ -105,6 +107,17 @@ async def test_scripted_redirects_are_followed(bench: Bench, tab: Tab) -> None:
     bench.site.pages["hop.test/three"] = "<p>arrived</p>"
     snapshot = await tab.load("http://hop.test/")
     assert (snapshot.url, "arrived" in snapshot.html) == ("http://hop.test/three", True)
+
+
+async def test_a_page_on_its_way_to_another_is_not_read(bench: Bench, tab: Tab) -> None:
+    async def slow(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(SETTLE.total_seconds())  # as a slow site does; far past the quiet that ends a reading
+        return web.Response(text="<p>arrived</p>", content_type="text/html")
+
+    bench.site.pages["way.test/"] = "<p>one moment</p><script>location.href = '/slow'</script>"
+    bench.site.pages["way.test/slow"] = slow
+    snapshot = await tab.load("http://way.test/")
+    assert (snapshot.url, "arrived" in snapshot.html) == ("http://way.test/slow", True)
 
 
 async def test_a_page_that_sends_itself_on_for_ever_is_left(bench: Bench, tab: Tab) -> None:
