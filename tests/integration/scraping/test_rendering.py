@@ -114,7 +114,9 @@ async def test_a_page_on_its_way_to_another_is_not_read(bench: Bench, tab: Tab) 
         await asyncio.sleep(SETTLE.total_seconds())  # as a slow site does; far past the quiet that ends a reading
         return web.Response(text="<p>arrived</p>", content_type="text/html")
 
-    bench.site.pages["way.test/"] = "<p>one moment</p><script>location.href = '/slow'</script>"
+    bench.site.pages["way.test/"] = (
+        "<p>one moment</p><script>setTimeout(() => { location.href = '/slow' }, 100)</script>"
+    )
     bench.site.pages["way.test/slow"] = slow
     snapshot = await tab.load("http://way.test/")
     assert (snapshot.url, "arrived" in snapshot.html) == ("http://way.test/slow", True)
