@@ -170,6 +170,8 @@ class Gate:
             raise Forbidden(f"the stream token is not one for {kind!r}")
         in_path = (call.view_args or {}).get("task_id")
         named = [in_path] if in_path is not None else call.args.getlist("task_id")
+        if claims.task and not named:
+            raise Forbidden(f"the stream token is for one task: say so with ?task_id={claims.task}")
         if claims.task and named != [claims.task]:
             raise NotFound("task", ", ".join(task for task in named if task != claims.task))
         owner = await self._ring.by_id(claims.key_id)

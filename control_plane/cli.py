@@ -26,7 +26,10 @@ T = TypeVar("T")
 
 SUFFIXES = {"csv": ".csv", "json": ".json", "excel": ".xlsx", "parquet": ".parquet"}
 
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 MOST_SLOTS = 64  # what a node accepts
+MOST_LISTED = 500  # what the API lists in one answer
+_KEY_ID = re.compile(r"[0-9a-f]{64}")
 _BARE_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?")
 
 
@@ -43,7 +46,8 @@ def run(work: Callable[[Api], Awaitable[T]]) -> T:
     except ApiError as exc:
         raise click.ClickException(str(exc)) from exc
     except KeyboardInterrupt:
-        raise click.Abort from None
+        click.echo("interrupted", err=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def writable(target: Path) -> Path:
@@ -90,7 +94,14 @@ def main() -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Of the API.")
 @click.option("--replicas", default=1, show_default=True, type=click.IntRange(min=1), help="Of the control plane.")
 @click.option("--nodes", default=1, show_default=True, type=click.IntRange(min=0), help="Browser nodes.")
-@click.option("--slots", default=2, show_default=True, type=click.IntRange(1, MOST_SLOTS), help="Chromes a node.")
+@click.option(
+    "--slots",
+    default=2,
+    show_default=True,
+    envvar="LEADFLEET_SLOTS",
+    type=click.IntRange(1, MOST_SLOTS),
+    help="Chromes a node; LEADFLEET_SLOTS as well.",
+)
 @click.option("--town", is_flag=True, help="Serve the bundled sample town as well.")
 def up(port: int, replicas: int, nodes: int, slots: int, town: bool) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
@@ -104,7 +115,11 @@ def up(port: int, replicas: int, nodes: int, slots: int, town: bool) -> None:
             link = await api.post("/api/auth/console-link")
         await print_addresses(stack, sign_in=link["url"])
 
-    options = Options(state=state_directory(), http_port=port, replicas=replicas, nodes=nodes, slots=slots, town=town)
+    allowed = tuple(entry for entry in os.environ.get("LEADFLEET_EGRESS_ALLOW", "").split(",") if entry)
+    options = Options(
+        state=state_directory(), http_port=port, replicas=replicas, nodes=nodes, slots=slots, town=town,
+        egress_allow=allowed,
+    )  # fmt: skip
     sys.exit(run_stack(options, announce))
 
 
@@ -163,7 +178,7 @@ def stop(tasks: tuple[str, ...]) -> None:
 
 @main.command("tasks")
 @click.option("--status", help="Only tasks in this state.")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST_LISTED))
 def list_tasks(status: str | None, limit: int) -> None:
     """List tasks, newest first."""
     from control_plane.cli_output import listing
@@ -187,7 +202,7 @@ def list_tasks(status: str | None, limit: int) -> None:
 
 @main.command()
 @click.option("--task", help="Only leads of this task.")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST_LISTED))
 def leads(task: str | None, limit: int) -> None:
     """List leads."""
     from control_plane import cli_tasks
@@ -305,6 +320,8 @@ def create_key(tenant: str | None, name: str, scopes: tuple[str, ...]) -> None:
 @click.argument("key_id")
 def revoke_key(key_id: str) -> None:
     """Revoke a key by its id."""
+    if not _KEY_ID.fullmatch(key_id):  # anything else could be another route's path
+        raise click.BadParameter(f"{key_id!r} is not the id of a key: `leadfleet keys create` shows it beside the key")
     gone = run(lambda api: api.delete(f"/api/auth/keys/{key_id}"))
     click.echo(f"revoked {gone['name']} of tenant {gone['tenant']}")
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.api_client import Api, ApiError
+from control_plane.cli import INTERRUPTED
 from control_plane.cli_output import counted, plain
 from fleet import ids
 
@@ -21,7 +22,6 @@ POLL_S = 0.5
 ENDED = ("completed", "error", "stopped")
 NOT_FOUND = 404
 CONFLICT = 409
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
 async def scrape(api: Api, body: dict[str, Any], target: Path | None, file_format: str) -> int:

@@ -13,6 +13,7 @@ from control_plane import cli
 from control_plane.api_client import Address
 from control_plane.cli_output import counted, plain, table
 from control_plane.local_state import REPOSITORY, state_directory
+from infra.stack.options import Options
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,9 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("up --slots 0", "1<=x<=64"),
         ("up --nodes -1", "x>=0"),
         ("scrape https://a.example --max-results 0", "x>=1"),
+        ("tasks --limit 0", "1<=x<=500"),
+        ("leads --limit 501", "1<=x<=500"),
+        ("keys revoke x/../../tasks", "is not the id of a key"),
         ("scrape https://a.example -o o.txt", ".csv, .json, .xlsx, .parquet"),
         ("scrape https://a.example -o /nonexistent/x.csv", "there is no folder '/nonexistent'"),
         ("export -o /nonexistent/x.csv", "there is no folder '/nonexistent'"),
@@ -91,3 +95,12 @@ def test_what_a_page_wrote_is_neither_markup_nor_a_command_of_the_terminal() -> 
 
 def test_one_is_singular() -> None:
     assert (counted(0, "lead"), counted(1, "lead"), counted(4, "page")) == ("0 leads", "1 lead", "4 pages")
+
+
+def test_up_takes_slots_and_allowances_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Options] = []
+    monkeypatch.setattr("infra.stack.up.run", lambda options, _: given.append(options))
+    environment = {"LEADFLEET_SLOTS": "3", "LEADFLEET_EGRESS_ALLOW": "a.test=127.0.0.1:1,b.test=127.0.0.1:2"}
+    CliRunner().invoke(cli.main, ["up", "--town"], env=environment)
+    (options,) = given
+    assert (options.slots, options.egress_allow) == (3, ("a.test=127.0.0.1:1", "b.test=127.0.0.1:2"))

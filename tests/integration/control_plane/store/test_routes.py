@@ -87,7 +87,8 @@ async def test_a_token_for_one_task_exports_that_task_only(api: Client, valkey: 
         return (await nobody.get(f"{path}token={made['token']}", headers={"Accept": "application/json"}))[0]
 
     assert await ask(f"/api/export/csv?task_id={mine}&") == 200
-    for query in ("", f"task_id={other}&", f"task_id={mine}&task_id={other}&"):
+    assert await ask("/api/export/csv?") == 403
+    for query in (f"task_id={other}&", f"task_id={mine}&task_id={other}&"):
         assert await ask(f"/api/export/csv?{query}") == 404
     _, begun, _ = await api.post("/api/export", {"where": {"task_id": other}})
     assert await ask(f"/api/export/{begun['export_id']}?task_id={mine}&") == 404
