@@ -193,7 +193,7 @@ class SlotCapture:
                 picture = pictures.take()
                 if await sink.send(stage, picture):
                     self._answer(stage, picture)
-                await self._stay(stage, wish, taken + 1 / wish.fps - loop.time())
+                await self._stay(stage, wish, taken + 1 / wish.fps - loop.time(), unless_awaited=True)
                 await pictures.acknowledge()
                 if pictures.in_a_row >= MAY_DROP:
                     self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
@@ -215,15 +215,14 @@ class SlotCapture:
     def _wanted(self, stage: _Stage, wish: _Wish) -> bool:
         return self.watched and (self._stage, self._wish) == (stage, wish)
 
-    async def _stay(self, stage: _Stage, wish: _Wish, seconds: float) -> None:
-        """Wait for ``seconds``, or until something else is wanted, or somebody waits for a picture."""
+    async def _stay(self, stage: _Stage, wish: _Wish, seconds: float, *, unless_awaited: bool = False) -> None:
+        """Wait for ``seconds``, or until something else is wanted, or a page is held for its picture."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while self._wanted(stage, wish) and not self._is_awaited() and (left := end - loop.time()) > 0:
+        while self._wanted(stage, wish) and (left := end - loop.time()) > 0:
+            if unless_awaited and self._question is not None and not self._question.seq.done():
+                return
             await self._hear(min(left, self._until - loop.time()))
-
-    def _is_awaited(self) -> bool:
-        return self._question is not None and not self._question.seq.done()
 
     async def _hear(self, seconds: float) -> None:
         """Wait for news, at most ``seconds``; the caller has looked at the state in this very step."""

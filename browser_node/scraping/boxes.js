@@ -11,7 +11,7 @@ async (options) => {
   const MAX_REVEALED = 3;  // numbers that are scrolled to before it is given up that one can be seen
   const LEAST_LIGHT = 0.25;  // of a number under translucent layers, so that it can still be read
   const BLUR_PX = 2;  // from which digits run together
-  const PAINTED_WITHIN_MS = 100;
+  const PAINTED_WITHIN_MS = 100, FADED_WITHIN_MS = 700;
   const INLINE = new Set("A ABBR B BDI BDO CITE CODE DATA EM FONT I INS KBD LABEL MARK Q S SAMP SMALL SPAN STRONG SUB SUP TIME TT U VAR WBR".split(" "));
   const UNREAD = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "IFRAME"]);
   const SPEAKING = "a[href^='tel:' i], a[href^='callto:' i], a[href^='sms:' i], a[href^='whatsapp:' i], a[href*='wa.me/' i], " +
@@ -116,7 +116,8 @@ async (options) => {
     return found;
   };
   const boxed = (element) => getComputedStyle(element).display === "contents" && above(element) ? boxed(above(element)) : element;
-  const isShown = (element) => boxed(element).checkVisibility({ opacityProperty: true, visibilityProperty: true }) &&
+  const isLaidOut = (element) => boxed(element).checkVisibility({ visibilityProperty: true });
+  const isShown = (element) => isLaidOut(element) && boxed(element).checkVisibility({ opacityProperty: true }) &&
     !lineage(element).some((node) => /blur\((\d+(?:\.\d+)?)/.exec(getComputedStyle(node).filter)?.[1] >= BLUR_PX);
 
   // How much light a layer lets through, 0 to 1.
@@ -196,7 +197,8 @@ async (options) => {
   // {element, box, seen} of parts (rectangles, each in its `holder` or in `element`): the parts that are seen make the box.
   const looked = (element, parts) => {
     const hidden = { element, box: null, seen: false };
-    if (!parts.length || !isShown(element)) return hidden;
+    if (!parts.length || !isLaidOut(element)) return hidden;
+    if (!isShown(element)) return { ...hidden, whole: union(parts) };  // pages fade in what is scrolled to
     const families = new Map();
     const family = (holder) => families.get(holder) ?? families.set(holder, new Set(lineage(holder))).get(holder);
     const modal = document.querySelector(":modal");
@@ -297,11 +299,17 @@ async (options) => {
     }
     shift(window, new DOMRect(0, 0, innerWidth, innerHeight));
   };
+  const pause = (ms) => new Promise((resolve) => (globalThis.__leadfleet?.native.setTimeout ?? setTimeout)(resolve, ms));
   // What is drawn only when it is near (content-visibility) is there in the second frame after a scroll.
   const painted = () => Promise.race([
     new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(resolve)))),
-    new Promise((resolve) => (globalThis.__leadfleet?.native.setTimeout ?? setTimeout)(resolve, PAINTED_WITHIN_MS)),
+    pause(PAINTED_WITHIN_MS),
   ]);
+  // Banners fade out when they are accepted, and what is scrolled to fades in.
+  const faded = () => {
+    const moving = document.getAnimations().filter((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime < Infinity);
+    return Promise.race([Promise.allSettled(moving.map((one) => one.finished)).then(painted), pause(FADED_WITHIN_MS)]);
+  };
 
   // How it is named: a CSS selector that querySelector finds it by; ` >>> ` goes into a shadow tree or, where frames are put
   // together, into an iframe's document.
@@ -355,6 +363,9 @@ async (options) => {
     if (found.some((one) => one.seen)) break;
     reveal(element, again);
     await painted();
+    found = measure();
+    if (found.some((one) => one.seen) || !document.getAnimations().length) continue;
+    await faded();
     found = measure();
   }
   const view = globalThis.visualViewport, [left, top] = scrolled();

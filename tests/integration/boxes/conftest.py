@@ -91,35 +91,33 @@ class Studio:
     control: FakeControl
     site: Site
     before_picture: BeforePicture = nothing
+    device: dict[str, Any] | None = None
     guest: asyncio.Future[Guest] | None = None
     visit: Run | None = None
     """The guest's unit."""
 
-    async def run(self, html: str, frames: Mapping[str, str] = {}, before_picture: BeforePicture = nothing) -> Shown:
-        """A whole unit that visits ``html``, whose ``frames`` every host serves by path."""
-        await self.end_visit()
-        self.before_picture = before_picture
-        self._serve(html, frames)
-        order = await self.order("http://kim.test/")
-        await self.control.ended(order)
-        batches = self.control.batches(order)
-        told = [event["data"] for batch in batches for event in batch.events if event["kind"] == "coordinates"]
-        leads = [Lead.model_validate(lead) for batch in batches for lead in batch.results]
-        return Shown(await self._frame(order.unit), told, leads)
+    async def run(self, shape: Shape, before_picture: BeforePicture = nothing) -> Shown:
+        """A whole unit that visits ``shape``."""
+        order = await self._unit(shape, before_picture)
+        leads = [Lead.model_validate(lead) for batch in self.control.batches(order) for lead in batch.results]
+        return Shown(await self._frame(order.unit), self._told(order), leads)
+
+    async def run_unwatched(self, shape: Shape) -> list[dict[str, Any]]:
+        """The data of the ``coordinates`` events of a unit that nobody looks at."""
+        return self._told(await self._unit(shape, nothing, watched=False))
 
     async def look(self, shape: Shape) -> Shown:
         """What the guest sees of ``shape``."""
         if self.guest is None:
             self.guest = asyncio.get_running_loop().create_future()
-            self.visit = await self.order("guest")
+            self.visit = await self._order("guest")
         assert self.visit is not None
         guest = await asyncio.wait_for(asyncio.shield(self.guest), 20)
         tab, stage = guest.tab, guest.stage
         self._serve(shape.html, shape.frames)
         session = await tab.page.context.new_cdp_session(tab.page)
         try:
-            metrics = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False, **shape.metrics}
-            await session.send("Emulation.setDeviceMetricsOverride", metrics)
+            await session.send("Emulation.setDeviceMetricsOverride", shape.device)
             snapshot = await tab.load("http://kim.test/")
             if shape.page_scale != 1:
                 await session.send("Emulation.setPageScaleFactor", {"pageScaleFactor": shape.page_scale})
@@ -153,12 +151,6 @@ class Studio:
             await self.control.ended(self.visit)
             self.visit = self.guest = None
 
-    async def order(self, query: str) -> Run:
-        """A unit that somebody watches."""
-        boot = (await self.control.registered()).boot
-        await self.control.tell(NODE, Watch(boot, 0, 60, quality=60, fps=10))
-        return await self.control.run(NODE, query)
-
     async def run_unit(
         self,
         order: Run,
@@ -170,6 +162,9 @@ class Studio:
     ) -> UnitResult:
         """The node's runner, or for the query ``guest`` a tab that stays until the unit is stopped."""
         if order.query != "guest":
+            if self.device:
+                session = await context.new_cdp_session(context.pages[0])
+                await session.send("Emulation.setDeviceMetricsOverride", self.device)
             return await run_unit(order, context, out, _StageWithPause(stage, self.before_picture), services, control)
         tab = await Tab.open(context, "tab-0", context.pages[0])
         stage.show(tab.page, tab.name)
@@ -177,6 +172,24 @@ class Studio:
         self.guest.set_result(Guest(tab, stage, services))
         await control.pausing.wait()
         return UnitResult(Outcome.PAUSED)
+
+    async def _unit(self, shape: Shape, before_picture: BeforePicture, *, watched: bool = True) -> Run:
+        """Visit ``shape`` in a unit, to its end."""
+        await self.end_visit()
+        self.before_picture, self.device = before_picture, shape.device if shape.metrics else None
+        self._serve(shape.html, shape.frames)
+        order = await self._order("http://kim.test/", watched=watched)
+        await self.control.ended(order)
+        return order
+
+    async def _order(self, query: str, *, watched: bool = True) -> Run:
+        boot = (await self.control.registered()).boot
+        await self.control.tell(NODE, Watch(boot, 0, 60 if watched else 0, quality=60, fps=10))
+        return await self.control.run(NODE, query)
+
+    def _told(self, order: Run) -> list[dict[str, Any]]:
+        events = [event for batch in self.control.batches(order) for event in batch.events]
+        return [event["data"] for event in events if event["kind"] == "coordinates"]
 
     def _serve(self, html: str, frames: Mapping[str, str]) -> None:
         inner = {f"{host}{path}": frame for host in HOSTS for path, frame in frames.items()}

@@ -42,6 +42,11 @@ class Shape:
     metrics: Mapping[str, float] = field(default_factory=dict)
     page_scale: float = 1
 
+    @property
+    def device(self) -> dict[str, object]:
+        """For Chrome's ``Emulation.setDeviceMetricsOverride``."""
+        return {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False, **self.metrics}
+
     def __str__(self) -> str:
         return self.name
 
@@ -118,6 +123,12 @@ SHAPES = [
     # covered and hidden
     Shape("cookie banner that is accepted", page(
         f"<p>{N}</p><div id=b role=dialog style='{OVERLAY}'>We use cookies <button onclick='b.remove()'>Accept all</button></div>")),
+    Shape("cookie banner that fades out", page(
+        f"<p>{N}</p><div id=b role=dialog style='{OVERLAY};transition:opacity .4s' ontransitionend='b.remove()'>"
+        "We use cookies <button onclick='b.style.opacity = 0'>Accept all</button></div>")),
+    Shape("fades in when it is scrolled to", page(
+        f"{SPACER}<p id=f style='opacity:0;transition:opacity .3s'>{N}</p>{SPACER}"
+        "<script>new IntersectionObserver(([e]) => { if (e.isIntersecting) f.style.opacity = 1 }).observe(f)</script>")),
     Shape("cookie overlay that stays", page(f"<p>{N}</p><div style='{OVERLAY}'>We use cookies. Read our policy.</div>"), seen=False),
     Shape("cookie bar over a number that can be scrolled away", page(
         f"<div style='height:560px'></div><p>{N}</p>{SPACER}<div style='position:fixed;bottom:0;left:0;right:0;height:200px;background:#333'>cookies</div>")),

@@ -13,9 +13,11 @@ from tests.integration.boxes.shapes import COLOUR, E164, NUMBER, SHAPES, SPACER,
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PLAIN = Shape("plain", page(f"<p>{N}</p>"))
+
 WHOLE_UNITS = [
     "in a fixed header", "in a scrolled container", "iframe of another origin", "zoom", "shadow tree", "right to left",
-    "turned a little", "several lines", "below the fold", "cookie banner that is accepted",
+    "turned a little", "several lines", "device scale factor 2", "cookie banner that is accepted",
 ]  # fmt: skip
 
 
@@ -67,7 +69,7 @@ async def test_each_box_is_its_own_numbers(studio: Studio, tmp_path: Path) -> No
 
 
 async def test_a_number_further_down_is_told_of_where_it_stands_on_the_page(studio: Studio) -> None:
-    shown = await studio.run(page(f"<p>{N}</p>{SPACER}<p>+49 30 23125853</p>{SPACER}"))
+    shown = await studio.run(Shape("two", page(f"<p>{N}</p>{SPACER}<p>+49 30 23125853</p>{SPACER}")))
     first, other = shown.told[0]["boxes"]
     assert (first["seen"], other["seen"]) == (True, False)
     assert other["coordinates"]["y"] > 1
@@ -84,7 +86,7 @@ async def test_boxes_are_measured_again_when_the_page_moves_before_its_picture(s
                 await tab.evaluate("document.body.insertAdjacentHTML('afterbegin', '<p style=height:200px>!')")
             )
 
-    shown = await studio.run(page(f"<p>{N}</p>"), before_picture=push_down)
+    shown = await studio.run(PLAIN, before_picture=push_down)
     check(shown, tmp_path)
     assert shown.told[0]["frame_seq"] > 0
 
@@ -93,15 +95,23 @@ async def test_a_page_that_never_stands_still_is_told_without_a_picture(studio: 
     async def push_down(tab: Page) -> None:
         await tab.evaluate("document.body.insertAdjacentHTML('afterbegin', '<p style=height:20px>!')")
 
-    shown = await studio.run(page(f"<p>{N}</p>"), before_picture=push_down)
+    shown = await studio.run(PLAIN, before_picture=push_down)
     (event,) = shown.told
     assert event["frame_seq"] == 0
     assert len(event["boxes"]) == 1
 
 
+async def test_without_viewers_no_picture_is_waited_for(studio: Studio) -> None:
+    (event,) = await studio.run_unwatched(PLAIN)
+    assert event["frame_seq"] == 0
+    assert [box["phone"] for box in event["boxes"]] == [E164]
+
+
 async def test_boxes_are_taken_back_when_their_tab_goes_on(studio: Studio) -> None:
     second = page("<p>Nothing here")
-    shown = await studio.run(page(f"<p>{N} <a href=/contact>Contact</a></p>"), {"/contact": second})
+    shown = await studio.run(
+        Shape("two pages", page(f"<p>{N} <a href=/contact>Contact</a></p>"), frames={"/contact": second})
+    )
     first, last = shown.told
     assert (len(first["boxes"]), last["boxes"]) == (1, [])
     assert (first["tab"], first["url"]) == (last["tab"], last["url"])
@@ -112,7 +122,7 @@ async def test_boxes_are_taken_back_when_their_tab_goes_on(studio: Studio) -> No
 async def test_a_unit_tells_the_boxes_of_a_picture_that_its_viewers_have(
     studio: Studio, shape: Shape, tmp_path: Path
 ) -> None:
-    shown = await studio.run(shape.html, shape.frames)
+    shown = await studio.run(shape)
     check(shown, tmp_path)
     (event,) = shown.told
     assert 0 < event["frame_seq"] <= shown.frame.seq
