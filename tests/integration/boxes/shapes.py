@@ -120,14 +120,21 @@ SHAPES = [
     Shape("picture that tells it", page(f'<p><img alt="{NUMBER}" src="{IMAGE}"></p>')),
     Shape("icon", page(f"<p>Us: <a href='tel:{E164}'>{ICON}</a></p>")),
     Shape("icon from a style", page(f"<p>Us: <a href='tel:{E164}' class=i aria-label='Call'></a></p>", ".i{display:inline-block}.i::before{content:'';display:block;width:50px;height:50px;background:#f0f}")),
+    Shape("button", page(f"<button class=n style='padding:20px'>{NUMBER}</button>")),
+    Shape("text of a drawing", page(f"{JSON_LD}<svg width=500 height=80><text x=50 y=50 fill='#f0f' font-size=30>{NUMBER}</text></svg>")),
+    Shape("several blocks", page("<div class=n style='width:250px'><div>+49</div> <div>(30)</div> <div>23125852</div></div>")),
+    Shape("two columns", page(f"<div style='columns:2;width:500px;height:70px'>{'line<br>' * 2}<span class=n>+49 30<br>23125852</span></div>")),
+    Shape("strict content policy", page(
+        f"<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; require-trusted-types-for 'script'\">{SPACER}"
+        f"<p><font color=#ff00ff size=6>{NUMBER}</font>{'<p>line' * 99}")),
     # covered and hidden
     Shape("cookie banner that is accepted", page(
         f"<p>{N}</p><div id=b role=dialog style='{OVERLAY}'>We use cookies <button onclick='b.remove()'>Accept all</button></div>")),
     Shape("cookie banner that fades out", page(
-        f"<p>{N}</p><div id=b role=dialog style='{OVERLAY};transition:opacity .4s' ontransitionend='b.remove()'>"
+        f"<p>{N}</p><div id=b role=dialog style='{OVERLAY};transition:opacity .5s steps(1, end)' ontransitionend='b.remove()'>"
         "We use cookies <button onclick='b.style.opacity = 0'>Accept all</button></div>")),
     Shape("fades in when it is scrolled to", page(
-        f"{SPACER}<p id=f style='opacity:0;transition:opacity .3s'>{N}</p>{SPACER}"
+        f"{SPACER}<p id=f style='opacity:0;transition:opacity .5s steps(1, end)'>{N}</p>{SPACER}"
         "<script>new IntersectionObserver(([e]) => { if (e.isIntersecting) f.style.opacity = 1 }).observe(f)</script>")),
     Shape("cookie overlay that stays", page(f"<p>{N}</p><div style='{OVERLAY}'>We use cookies. Read our policy.</div>"), seen=False),
     Shape("cookie bar over a number that can be scrolled away", page(
