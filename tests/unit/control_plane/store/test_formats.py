@@ -6,12 +6,11 @@ import csv
 import io
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, _excel_cell, chunks
+from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, Rows, _excel_cell, chunks
 from control_plane.store.models import ExportRequest
 from control_plane.store.schema import Position, Sighting
 from control_plane.store.view import TenantView
@@ -25,10 +24,11 @@ HEADER = (
 )
 
 
-def rows(*leads: Lead) -> pl.DataFrame:
+def rows(*leads: Lead) -> Rows:
     view = TenantView("acme")
     view.apply([Sighting(Position(1, n), "acme", "tsk_1", "", each) for n, each in enumerate(leads)])
-    return view.frame.sort("stream_seq")
+    frame = view.frame.sort("stream_seq")
+    return Rows(frame.height, frame.iter_slices(2))
 
 
 def csv_of(request: ExportRequest, *leads: Lead) -> str:
