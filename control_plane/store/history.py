@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
@@ -61,12 +61,16 @@ class History:
                 found[str(lead_id)].append(self._sighting(rest))
         return dict(found)
 
-    def put(self, lead_id: str, sightings: Sequence[Sighting]) -> None:
-        """Replace the history of a lead."""
-        rows = [(lead_id, *_columns(sighting)) for sighting in sightings]
+    def put(self, histories: Mapping[str, Sequence[Sighting]]) -> None:
+        """Replace the histories of some leads."""
+        if not histories:
+            return
+        rows = [(lead_id, *_columns(each)) for lead_id, sightings in histories.items() for each in sightings]
         with self._lock:
-            self._db.execute("DELETE FROM sighting WHERE lead_id = ?", (lead_id,))
+            self._db.execute("BEGIN")
+            self._db.executemany("DELETE FROM sighting WHERE lead_id = ?", [(lead_id,) for lead_id in histories])
             self._db.executemany("INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._db.execute("COMMIT")
 
     def remove(self, lead_ids: Iterable[str]) -> None:
         with self._lock:

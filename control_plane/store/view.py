@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -51,8 +51,8 @@ RECENT_ROWS = 8_192
 FOLD_SHARE = 0.25
 """A segment is written anew when this share of it is dead."""
 
-SETTLE_ROWS = 2_000
-"""Merged leads that are made into rows together while a view is built."""
+SETTLE_BUSINESSES = 2_000
+"""Businesses that are merged and made into rows together while a view is built."""
 
 
 class TenantView:
@@ -138,13 +138,13 @@ class TenantView:
             self._history.stage(
                 together.select("component", "stream_ms", "stream_seq", "task_id", "event_id", "lead").iter_rows()
             )
-        settled = []
-        for sightings in self._history.unstage():
-            settled += [self._settle(group) for group in self._businesses(sightings)]
-            if len(settled) >= SETTLE_ROWS:
-                self._append(frame_of(settled, VIEW_SCHEMA))
-                settled = []
-        self._append(frame_of(settled, VIEW_SCHEMA))
+        pending: list[list[Sighting]] = []
+        for component in self._history.unstage():
+            pending += self._businesses(component)
+            if len(pending) >= SETTLE_BUSINESSES:
+                self._append(self._settle(pending))
+                pending = []
+        self._append(self._settle(pending))
         if places.height:
             self.changed_at = Position(*places.row(-1))
         self.position = max(self.position, until)
@@ -160,13 +160,13 @@ class TenantView:
         own = [self.standing_id(sighting.lead_id) for sighting in news]
         known = self._related(own, [text for sighting in news for text in sighting.identifiers])
         members = [sighting for group in known.values() for sighting in group]
-        rows = [
-            self._settle(group)
+        rows = self._settle(
+            group
             for component in _components(sorted([*members, *news], key=lambda sighting: sighting.position))
             for group in self._businesses(component)
-        ]
+        )
         self._retire(known)
-        self._append(frame_of(rows, VIEW_SCHEMA))
+        self._append(rows)
         self._fold()
         self._publish()
 
@@ -198,23 +198,29 @@ class TenantView:
         by_id: dict[str, int] = {}
         for index, sighting in enumerate(distinct):
             groups.join(index, by_id.setdefault(self.standing_id(sighting.lead_id), index))
-        for cluster in identity.cluster([sighting.lead for sighting in distinct]):
-            for index in cluster[1:]:
-                groups.join(cluster[0], index)
+        if any(groups.root(index) for index in range(len(distinct))):  # else one id has joined them all
+            for cluster in identity.cluster([sighting.lead for sighting in distinct]):
+                for index in cluster[1:]:
+                    groups.join(cluster[0], index)
         return [[distinct[index] for index in members] for members in groups.members()]
 
-    def _settle(self, group: list[Sighting]) -> dict[str, object]:
-        """The row of one business, under the id of its first sighting; other ids become aliases of it."""
-        lead_id = self.standing_id(group[0].lead_id)
-        others = {self.standing_id(sighting.lead_id) for sighting in group} - {lead_id}
-        for other in others:
-            self._aliases[other] = lead_id
-        self._history.remove(others)
-        if len(group) == 1:
-            return view_row(group[0].lead, group)
-        self._history.put(lead_id, group)
-        merged = identity.merge([sighting.lead for sighting in group])
-        return view_row(scored(merged.model_copy(update={"lead_id": lead_id})), group)
+    def _settle(self, businesses: Iterable[list[Sighting]]) -> pl.DataFrame:
+        """Rows of VIEW_SCHEMA: a business goes by the id of its first sighting, other ids become aliases of it."""
+        rows, histories, renamed = [], {}, set()
+        for group in businesses:
+            lead_id = self.standing_id(group[0].lead_id)
+            for other in {self.standing_id(sighting.lead_id) for sighting in group} - {lead_id}:
+                self._aliases[other] = lead_id
+                renamed.add(other)
+            if len(group) == 1:
+                rows.append(view_row(group[0].lead, group))
+                continue
+            histories[lead_id] = group
+            merged = identity.merge([sighting.lead for sighting in group])
+            rows.append(view_row(scored(merged.model_copy(update={"lead_id": lead_id})), group))
+        self._history.remove(renamed)
+        self._history.put(histories)
+        return frame_of(rows, VIEW_SCHEMA)
 
     def _retire(self, lead_ids: Collection[str]) -> None:
         """Mark the rows of some leads as not standing any more."""

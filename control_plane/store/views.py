@@ -24,6 +24,7 @@ from control_plane.store.segments import ColumnCache
 from control_plane.store.sink import sightings_of
 from control_plane.store.table import ObservationLog
 from control_plane.store.view import TenantView
+from fleet.cancellation import end_all
 from fleet.keys import Keys
 
 READ_ROWS = 2_000
@@ -51,7 +52,7 @@ class Views:
         self._asked: dict[str, float] = {}
         self._position = Position()
         self._lock = asyncio.Lock()
-        self._loading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading: dict[str, asyncio.Task[TenantView]] = {}
 
     async def of(self, tenant: str) -> TenantView:
         """The tenant's view, up to date with everything that was on the stream when this was called."""
@@ -60,13 +61,11 @@ class Views:
             await self._catch_up()
             if tenant in self._views:
                 return self._views[tenant]
-        async with self._loading[tenant]:
-            if tenant in self._views:  # somebody else waited for it too
-                return await self.of(tenant)
-            view = await self._load(tenant)
-            async with self._lock:
-                await self._join(view)
-            return view
+        if tenant not in self._loading:
+            self._loading[tenant] = asyncio.create_task(self._add(tenant), name=f"load the view of {tenant}")
+            self._loading[tenant].add_done_callback(lambda _: self._loading.pop(tenant, None))
+        # Who gives up waiting does not end it: a large view would never be there for anybody.
+        return await asyncio.shield(self._loading[tenant])
 
     async def follow(self) -> None:
         """Keep the views up to date; cancel it to stop."""
@@ -79,7 +78,8 @@ class Views:
                 log.warning("the views wait for the store", reason=str(exc))
             await asyncio.sleep(FOLLOW_S)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await end_all(self._loading.values())
         for view in self._views.values():
             view.close()
         self._views.clear()
@@ -111,6 +111,12 @@ class Views:
         rows = await asyncio.to_thread(self._table.read, after=self._position, until=stored.position)
         await asyncio.to_thread(self._deliver, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
         self._position = max(self._position, stored.position)
+
+    async def _add(self, tenant: str) -> TenantView:
+        view = await self._load(tenant)
+        async with self._lock:
+            await self._join(view)
+        return view
 
     async def _load(self, tenant: str) -> TenantView:
         """The view of one tenant as the log has it now. Others are answered meanwhile."""

@@ -71,7 +71,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
             await stack.enter_async_context(self._objects)
-            stack.callback(self._views.close)
+            stack.push_async_callback(self._views.close)
             stack.push_async_callback(self._exports.close)
             roles = [
                 asyncio.create_task(self._sink.run(), name="sink"),

@@ -68,7 +68,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def shrink() -> None:
         monkeypatch.setattr("control_plane.store.view.RECENT_ROWS", 4)
         monkeypatch.setattr("control_plane.store.view.SEGMENT_ROWS", 8)
-        monkeypatch.setattr("control_plane.store.view.SETTLE_ROWS", 3)
+        monkeypatch.setattr("control_plane.store.view.SETTLE_BUSINESSES", 3)
 
     return shrink
 
