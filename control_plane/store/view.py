@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -113,8 +113,10 @@ class TenantView:
         standing = self.standing_id(lead_id)
         return self._related([standing], []).get(standing, [])
 
-    def load(self, log: pl.LazyFrame, until: Position) -> None:
+    def load(self, log: pl.LazyFrame, until: Position, progress: Callable[[int, int], None]) -> None:
         """Fill an empty view with the tenant's rows of the observation log, which hold all up to ``until``.
+
+        ``progress`` is told how many observations are in it, of how many.
 
         Reads the log twice: for who shares an identifier with whom, and for the rows, a segment's worth at a time.
         """
@@ -125,6 +127,7 @@ class TenantView:
         components = _components_of(ordered)
         places = ordered.select("stream_ms", "stream_seq")
         del ordered
+        done = 0
         for start in range(0, places.height, SEGMENT_ROWS):
             stop = min(start + SEGMENT_ROWS, places.height)
             first, last = Position(*places.row(start)), Position(*places.row(stop - 1))
@@ -135,15 +138,19 @@ class TenantView:
             alone = numbered.filter(pl.col("component").is_null()).select(LOG_SCHEMA.names())
             self._store(with_keys(view_of_log(alone)))
             together = numbered.filter(pl.col("component").is_not_null())
+            done += alone.height
+            progress(done, places.height)
             self._history.stage(
                 together.select("component", "stream_ms", "stream_seq", "task_id", "event_id", "lead").iter_rows()
             )
         pending: list[list[Sighting]] = []
         for component in self._history.unstage():
             pending += self._businesses(component)
+            done += len(component)
             if len(pending) >= SETTLE_BUSINESSES:
                 self._append(self._settle(pending))
                 pending = []
+                progress(done, places.height)
         self._append(self._settle(pending))
         if places.height:
             self.changed_at = Position(*places.row(-1))

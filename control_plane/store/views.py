@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from control_plane.errors import Unavailable
 from control_plane.store.schema import Position, Sighting, sighting_from_log
 from control_plane.store.segments import ColumnCache
 from control_plane.store.sink import sightings_of
@@ -38,7 +40,18 @@ IDLE_S = 3_600.0
 
 LOAD_ATTEMPTS = 3
 
+LOAD_WAIT_S = 20.0
+"""How long a question waits for a view that is being built before it is told to come again."""
+
 log = structlog.get_logger(__name__)
+
+
+class _NotYet(Unavailable):
+    """A view that takes longer to build than a client waits."""
+
+    def __init__(self, done: int, total: int) -> None:
+        far = f": {done:,} of {total:,} observations so far" if total else ""
+        super().__init__(f"the leads are being read from their table for the first time{far}; try again")
 
 
 class Views:
@@ -52,6 +65,7 @@ class Views:
         self._asked: dict[str, float] = {}
         self._position = Position()
         self._lock = asyncio.Lock()
+        self._progress: dict[str, tuple[int, int]] = {}
         self._loading: dict[str, asyncio.Task[TenantView]] = {}
 
     async def of(self, tenant: str) -> TenantView:
@@ -65,7 +79,11 @@ class Views:
             self._loading[tenant] = asyncio.create_task(self._add(tenant), name=f"load the view of {tenant}")
             self._loading[tenant].add_done_callback(lambda _: self._loading.pop(tenant, None))
         # Who gives up waiting does not end it: a large view would never be there for anybody.
-        return await asyncio.shield(self._loading[tenant])
+        loading = self._loading[tenant]
+        await asyncio.wait({loading}, timeout=LOAD_WAIT_S)
+        if not loading.done():
+            raise _NotYet(*self._progress.get(tenant, (0, 0)))
+        return loading.result()
 
     async def follow(self) -> None:
         """Keep the views up to date; cancel it to stop."""
@@ -112,6 +130,9 @@ class Views:
         await asyncio.to_thread(self._deliver, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
         self._position = max(self._position, stored.position)
 
+    def _note(self, tenant: str, done: int, total: int) -> None:
+        self._progress[tenant] = done, total
+
     async def _add(self, tenant: str) -> TenantView:
         view = await self._load(tenant)
         async with self._lock:
@@ -125,7 +146,7 @@ class Views:
             scan = await asyncio.to_thread(self._table.scan, tenant, stored.position)
             view = TenantView(tenant, self._scratch, self.cache)
             try:
-                await asyncio.to_thread(view.load, scan, stored.position)
+                await asyncio.to_thread(view.load, scan, stored.position, partial(self._note, tenant))
             except (OSError, pl.exceptions.ComputeError) as exc:
                 # a file of the log was deleted under us: it was joined with others, or leads were erased
                 view.close()

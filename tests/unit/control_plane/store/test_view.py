@@ -89,8 +89,12 @@ def test_all_ways_lead_to_the_same_view(seed: int, tmp_path: Path, small: Callab
             one_by_one.apply([sighting])
         for start in range(0, len(log), 7):
             without_memory.apply(log[start : start + 7])
-        loaded.load(scan(log), log[-1].position)
-        half.load(scan(log[:70]), log[69].position)
+        told_of: list[tuple[int, int]] = []
+        loaded.load(scan(log), log[-1].position, lambda done, total: told_of.append((done, total)))
+        assert told_of == sorted(told_of)
+        assert {total for _, total in told_of} == {100}
+        assert 80 < told_of[-1][0] <= 100
+        half.load(scan(log[:70]), log[69].position, lambda *_: None)
         half.apply(log[60:])  # the ten that it knows change nothing
         assert len(whole.snapshot.pieces) == 1
         for view in (one_by_one, without_memory, loaded, half):
