@@ -140,10 +140,11 @@ def _candidates(
     yield from _from_copyright(document, credited)
     for heading in islice(document.root.iter("h1"), MAX_HEADINGS):
         yield from _candidate(text_of(heading, 200), "h1", 1.0)
-    for line, alt, element in document.alts[:MAX_IMAGES]:
-        marks = f"{element.get('src') or ''} {element.get('class') or ''} {element.get('id') or ''} {alt}".lower()
-        target = _target(document, element.getparent())
-        if ("logo" in marks and target != "away") or (line <= LAST_BANNER_LINE and target == "home"):
+    for told in islice((each for each in document.told if each.attribute == "alt"), MAX_IMAGES):
+        image, alt = told.element, told.text
+        marks = f"{image.get('src') or ''} {image.get('class') or ''} {image.get('id') or ''} {alt}".lower()
+        target = _target(document, image.getparent())
+        if ("logo" in marks and target != "away") or (told.line <= LAST_BANNER_LINE and target == "home"):
             yield from _candidate(re.sub(r"(?i)\blogo\b", "", alt), "logo", 1.1)
     for first in address_lines[:4]:
         yield from _from_address_block(document, first)
