@@ -8,33 +8,27 @@ to the first lead, which is the page's own business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from leads.addresses import AddressMatch, find_addresses
-from leads.extract.businesses import country_of, find_businesses, make_geo
+from leads.extract.businesses import country_of, find_businesses
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
 from leads.extract.credits import Credits, find_credits
 from leads.extract.document import Document, host_of
 from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
-from leads.extract.items import find_items
+from leads.extract.geo import page_geo
+from leads.extract.hours import find_hours
 from leads.extract.names import find_name, tidy_name
-from leads.extract.open_graph import open_graph_items
 from leads.extract.profiles import find_socials, network_of, profiles_in_text
-from leads.model import Geo, Lead
+from leads.extract.structured import find_items
+from leads.model import Lead
 
 MAX_LEADS = 500  # of one page
 # Between the town line of a branch and its last phone or e-mail lie a few lines; past that it is someone else's.
 _REACH_BELOW = 8
 _REACH_ABOVE = 5
 _MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
-_DIGIT = re.compile(r"\d")
-_HOURS = re.compile(
-    r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
-    r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
-    re.IGNORECASE,
-)
 _WEBSITE = re.compile(
     r"(?:(?:visit|view|go to|open)\s(?:the\s|our\s|their\s)?)?(?:official\s)?(?:web ?site|home ?page|web|"
     r"webseite|internet|internetseite|"
@@ -42,15 +36,11 @@ _WEBSITE = re.compile(
     r"strona(?: www)?|www|url)",
     re.IGNORECASE,
 )
-_MAP_POINT = (
-    re.compile(r"[@=]\s?(?P<lat>-?\d{1,2}\.\d{3,12})(?:,|%2C)(?P<lng>-?\d{1,3}\.\d{3,12})", re.IGNORECASE),
-    re.compile(r"!2d(?P<lng>-?\d{1,3}\.\d{3,18})!3d(?P<lat>-?\d{1,2}\.\d{3,18})"),
-)
 
 
 def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
-    items = [*find_items(document), *open_graph_items(document)]
+    items = find_items(document)
     credited = find_credits(document)
     emails = find_page_emails(document, credited)
     mail_domains = [each.email.address.partition("@")[2] for each in emails]
@@ -65,8 +55,12 @@ def assemble(document: Document) -> list[Lead]:
     phones = find_page_phones(document, evidence, credited)
     drafts = _drafts(document, structured, addresses, credited, mail_domains)
     _hand_out(drafts, phones, emails)
-    if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
-        _add_page_facts(document, drafts[0], credited)
+    _hand_out_hours(drafts, document)
+    main, *others = drafts
+    if all(fold(draft.name or "") == fold(main.name or "") for draft in others):
+        _add_page_facts(document, main, credited)
+        for branch in others:
+            branch.share(main)
     leads = [draft.freeze(document.url) for draft in drafts[:MAX_LEADS]]
     return [lead for lead in leads if _is_lead(lead)]
 
@@ -114,7 +108,9 @@ def _drafts(
         main.absorb(unnamed[0])
         main.lines = unnamed.pop(0).lines
     if name:
-        main.set_name(name.text, name.source, name.confidence)
+        known = main.provenance.get("display_name")
+        source = known.source if known and name.source == "structured" else name.source
+        main.set_name(name.text, source, name.confidence)
     for branch in unnamed:
         own = _name_above(document, branch)
         branch.set_name(own or main.name, "layout" if own else "page", 0.5)
@@ -172,6 +168,16 @@ def _hand_out(drafts: list[Draft], phones: list[FoundPhone], emails: list[FoundE
             draft.emails.append(each.email)
 
 
+def _hand_out_hours(drafts: list[Draft], document: Document) -> None:
+    placed = [draft for draft in drafts if draft.lines]
+    found: dict[int, list[str]] = {}
+    for line, text in find_hours(document.lines):
+        owner = _nearest(placed, line, drafts[0])
+        found.setdefault(drafts.index(owner), []).append(text[:200])
+    for place, hours in found.items():
+        drafts[place].set("opening_hours", list(dict.fromkeys(hours))[:30], "text", 0.5)
+
+
 def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
     if len(placed) <= 1:
         return fallback
@@ -205,13 +211,7 @@ def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     main.set("description", description[:1_000] if description else None, "meta", 0.6)
     logo = document.metas.get("og:logo")
     main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
-    main.set("geo", _geo(document), "map", 0.6)
-    hours = [line.text[:200] for line in document.lines if _tells_hours(line.text)]
-    main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
-
-
-def _tells_hours(text: str) -> bool:
-    return len(text) <= 160 and _DIGIT.search(text) is not None and _HOURS.search(text) is not None
+    main.set("geo", page_geo(document), "map", 0.6)
 
 
 def _linked_website(document: Document) -> str | None:
@@ -235,25 +235,3 @@ def _logo(document: Document) -> str | None:
         if "logo" in marks[:600].lower() and source and not source.startswith("data:"):
             return document.resolve(source)
     return None
-
-
-def _geo(document: Document) -> Geo | None:
-    position = document.metas.get("geo.position") or document.metas.get("icbm") or ""
-    found = re.match(r"\s{0,3}(-?\d{1,2}\.\d{1,12})\s{0,3}[;,]\s{0,3}(-?\d{1,3}\.\d{1,12})", position)
-    if found:
-        return make_geo(float(found[1]), float(found[2]))
-    for address in _map_addresses(document):
-        for pattern in _MAP_POINT:
-            point = pattern.search(address[:2_000])
-            if point:
-                return make_geo(float(point["lat"]), float(point["lng"]))
-    return None
-
-
-def _map_addresses(document: Document) -> Iterator[str]:
-    for frame in document.root.iter("iframe"):
-        if "map" in (frame.get("src") or ""):
-            yield frame.get("src")
-    for link in document.links:
-        if "map" in link.url:
-            yield link.url

@@ -64,6 +64,13 @@ class Draft:
             else:
                 self.set(field_name, value, known.source, known.confidence)
 
+    def share(self, main: Draft) -> None:
+        """Takes over what a branch has in common with its business: site, profiles, sign, trade."""
+        for field_name in ("website", "socials", "logo", "description", "categories"):
+            if field_name in main.values:
+                known = main.provenance[field_name]
+                self.set(field_name, main.values[field_name], known.source, known.confidence)
+
     def freeze(self, source_url: str) -> Lead:
         """The lead, its lists without duplicates, with a provenance for every field that is set."""
         phones = merge_phones(self.phones)
