@@ -124,6 +124,9 @@ def _is_at(draft: Draft, branch: Draft) -> bool:
     ours, theirs = draft.address, branch.address
     if ours.postal_code and theirs.postal_code and fold(ours.postal_code) != fold(theirs.postal_code):
         return False
+    have_codes = ours.postal_code and theirs.postal_code
+    if not have_codes and ours.city and theirs.city and fold(ours.city) != fold(theirs.city):
+        return False
     if ours.street and theirs.street:
         numbers = [set(re.findall(r"\d+", street)) for street in (ours.street, theirs.street)]
         return fold(ours.street)[:12] == fold(theirs.street)[:12] or bool(numbers[0] & numbers[1])
