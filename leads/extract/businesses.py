@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from leads.addresses import find_addresses, normalise_address
 from leads.emails import email_detail, find_emails, is_placeholder, normalise_email
-from leads.extract.document import Document
-from leads.extract.draft import Draft
+from leads.extract.document import Document, host_of
+from leads.extract.draft import Draft, fold
 from leads.extract.evidence import RegionEvidence
 from leads.extract.geo import geo_in_text, geo_of_map, make_geo, number_of
 from leads.extract.items import Item, walk
@@ -35,6 +35,8 @@ _BUSINESS = frozenset(
     " SportsOrganization PerformingGroup NewsMediaOrganization OnlineBusiness OnlineStore Airline Restaurant Store"
     " Hotel LodgingBusiness FoodEstablishment ProfessionalService Dentist Physician School CollegeOrUniversity".split()
 )
+# Types under which sites sign their pages; who is listed on them has a type of its own.
+_PUBLISHERS = frozenset("Organization Corporation NewsMediaOrganization OnlineBusiness OnlineStore".split())
 _PLAIN_TYPES = frozenset(
     "Organization LocalBusiness Corporation Thing Place Store ProfessionalService FoodEstablishment"
     " OnlineBusiness".split()
@@ -48,6 +50,7 @@ def find_businesses(items: Sequence[Item], document: Document, evidence: RegionE
     """A draft for each business among the items, outer before inner, and for each further place of one, those with
     contact data only once."""
     drafts: list[Draft] = []
+    publishers: list[Draft] = []
     owned: set[int] = set()  # places that are told of as a business's own
     for item in walk(list(items)):
         if id(item) in owned or not is_business(item):
@@ -55,11 +58,13 @@ def find_businesses(items: Sequence[Item], document: Document, evidence: RegionE
         places = _places(item)
         owned.update(id(place.holder) for place in places)
         draft = _draft(item, next(iter(places), None), document, evidence)
-        if draft.name or draft.phones or draft.address:
+        if draft.name and not draft.is_reachable and set(item.types) <= _PUBLISHERS:
+            publishers.append(draft)
+        elif draft.name or draft.phones or draft.address:
             _merge_in(drafts, draft)
         for place in places[1:]:
             _merge_in(drafts, _branch(item, place, draft.name, evidence))
-    return drafts
+    return _without_publishers(publishers, drafts, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,22 @@ def _places(item: Item) -> list[_Place]:
     places = [_Place(holder, address) for holder, each in found if (address := _address(each))]
     own = _address(item)
     return [_Place(item, own), *places] if own else places
+
+
+def _without_publishers(publishers: list[Draft], drafts: list[Draft], document: Document) -> list[Draft]:
+    """Organisations that only sign the page: they are the business itself, if the names agree, or whoever lists it."""
+    reachable = [draft for draft in drafts if draft.is_reachable]
+    for publisher in publishers:
+        ours = fold(publisher.name or "")
+        same = next((d for d in drafts if d.name and (ours in fold(d.name) or fold(d.name) in ours)), None)
+        if same:
+            same.absorb(publisher)
+        elif not reachable:
+            drafts.append(publisher)
+        elif host_of(publisher.values.get("website") or document.url) == document.host:
+            for draft in reachable:
+                draft.is_listed = True
+    return drafts
 
 
 def is_business(item: Item) -> bool:

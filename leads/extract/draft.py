@@ -17,6 +17,7 @@ class Draft:
     """``values`` holds the single-valued fields of `Lead`; ``lines`` is where the draft stands on the page."""
 
     structured: bool = False
+    is_listed: bool = False  # told of by a site of somebody else
     element: Element = None
     lines: tuple[int, int] | None = None
     phones: list[Phone] = field(default_factory=list)
@@ -31,6 +32,10 @@ class Draft:
     @property
     def address(self) -> Address | None:
         return self.values.get("address")
+
+    @property
+    def is_reachable(self) -> bool:
+        return bool(self.phones or self.emails or self.address)
 
     def set_name(self, name: str | None, source: str, confidence: float) -> None:
         self.set("display_name", name, source, confidence)
