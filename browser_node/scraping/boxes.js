@@ -11,7 +11,7 @@ async (options) => {
   const MAX_REVEALED = 3;  // numbers that are scrolled to before it is given up that one can be seen
   const LEAST_LIGHT = 0.25;  // of a number under translucent layers, so that it can still be read
   const BLUR_PX = 2;  // from which digits run together
-  const PAINTED_WITHIN_MS = 100, FADED_WITHIN_MS = 700;
+  const PAINTED_WITHIN_MS = 400, FADED_WITHIN_MS = 700;  // a frame takes 16 ms; busy cores take many times that
   const INLINE = new Set("A ABBR B BDI BDO CITE CODE DATA EM FONT I INS KBD LABEL MARK Q S SAMP SMALL SPAN STRONG SUB SUP TIME TT U VAR WBR".split(" "));
   const UNREAD = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "IFRAME"]);
   const SPEAKING = "a[href^='tel:' i], a[href^='callto:' i], a[href^='sms:' i], a[href^='whatsapp:' i], a[href*='wa.me/' i], " +

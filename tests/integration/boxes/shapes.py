@@ -158,7 +158,7 @@ SHAPES = [
     Shape("clear", page(f"<div style='opacity:0'><p>{N}</p></div>"), seen=False),
     Shape("for screen readers", page(f"<p style='position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)'>{N}</p>"), seen=False),
     Shape("moved off the page", page(f"<p style='position:absolute;left:-5000px'>{N}</p>"), seen=False),
-    Shape("display: contents", page(f"<p><span style='display:contents'>{N}</span></p>")),
+    Shape("display: contents", page(f"<p><span class=n style='display:contents'>{NUMBER}</span></p>")),
     Shape("in a cell with a background", page(f"<table><tr><td style='background:#eef;padding:20px;position:relative'>{N}</td></tr></table>")),
     Shape("content that comes when it is near", page(f"{SPACER}<section style='content-visibility:auto;contain-intrinsic-size:500px'><p>{N}</p></section>{SPACER}")),
 ]  # fmt: skip
