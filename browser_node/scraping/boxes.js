@@ -161,11 +161,12 @@ async (options) => {
 
   // Whether `element` is what one sees at a point: hit there, and nothing that hides it above it. What is inert is never hit.
   const isSeenAt = (element, family, x, y, isInert) => {
+    const hit = boxed(element);
     let light = 1;
     const through = (root) => {
       for (const layer of root.elementsFromPoint(x, y)) {
         if (layer.getRootNode() !== root) continue;
-        if (layer === element || element.contains(layer)) return true;
+        if (layer === hit || element.contains(layer)) return true;
         if (layer.shadowRoot && family.has(layer) && through(layer.shadowRoot)) return true;
         if (isInert && family.has(layer)) continue;
         light *= lightThrough(layer, x, y);

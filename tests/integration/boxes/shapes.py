@@ -64,6 +64,7 @@ SHAPES = [
     Shape("below the fold", page(f"{SPACER}<p>{N}</p>{SPACER}")),
     Shape("smooth scrolling", page(f"{SPACER}<p>{N}</p>{SPACER}", "html{scroll-behavior:smooth}")),
     Shape("twice, first where it is hidden", page(f"<nav style='display:none'>{N}</nav><p>{N}</p>")),
+    Shape("in an element like another", page(f"<div><p><b>Us</b></p></div><div><p><b class=n>{NUMBER}</b></p></div>")),
     # fixed and sticky parts
     Shape("in a fixed header", page(f"<header style='position:fixed;top:0'>{N}</header>{SPACER}")),
     Shape("under a fixed header", page(
