@@ -80,7 +80,7 @@ SHAPES = [
         f"{SPACER}<div style='height:400px;overflow:auto'>{SPACER}<div style='height:200px;overflow:scroll'>{SPACER}{N}{SPACER}</div>{SPACER}</div>{SPACER}")),
     Shape("the body scrolls", page(f"{SPACER}{N}{SPACER}", "html,body{height:100%;overflow:hidden}body{overflow-y:auto}")),
     Shape("far to the right", page(f"<div style='width:4000px'><span style='margin-left:3000px'>{N}</span></div>")),
-    Shape("cut by its container", page(f"<div style='width:190px;overflow:hidden;white-space:nowrap;text-overflow:ellipsis'>{N}</div>")),
+    Shape("cut by its container", page(f"<div style='width:150px;overflow:hidden;white-space:nowrap'>{N}</div>")),
     Shape("outside of its container", page(f"<div style='height:40px;overflow:hidden'><p style='margin-top:100px'>{N}</p></div>"), seen=False),
     # frames
     Shape("iframe", page("<p>Us</p><iframe src=/in style='margin-left:150px;border:9px solid;padding:13px;width:400px'></iframe>"), frames={"/in": bare(N)}),
@@ -104,7 +104,7 @@ SHAPES = [
     Shape("several lines", page(f"<div style='width:90px'>{N}</div>")),
     Shape("broken anywhere", page(f"<div style='width:60px;word-break:break-all'>{N}</div>")),
     Shape("several elements", page("<p class=n><b>+49</b> <i>30</i> <span>231</span><a href=#>258<u style='text-decoration:none'>52</u></a></p>")),
-    Shape("with a trunk zero", page("<p class=n>+49 (0) 30 23125852</p>")),
+    Shape("with a trunk zero", page(f"{JSON_LD}<p class=n>+49 (0) 30 23125852</p>")),
     Shape("zoom", page(f"<div style='zoom:1.7'><p>{N}</p></div>")),
     Shape("zoom of the root", page(f"<p>{N}</p>{SPACER}", "html{zoom:.8}")),
     Shape("turned", page(f"<p style='display:inline-block;transform:rotate(90deg);margin:200px'>{N}</p>")),

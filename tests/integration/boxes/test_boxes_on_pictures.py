@@ -31,6 +31,9 @@ def check(shown: Shown, folder: Path, *, seen: bool = True) -> None:
     if fault:
         path = shown.overlay.save(folder / "picture.jpg", *([box] if box else []))
         pytest.fail(f"{fault}: {path}", pytrace=False)
+    if box is not None:
+        frame = shown.frame
+        assert (box.scroll_x, box.scroll_y) == pytest.approx((frame.scroll_x, frame.scroll_y), abs=1)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.seen], ids=str)

@@ -249,7 +249,7 @@ async def test_the_pace_is_that_of_the_watcher(start_node: StartNode, control: F
 async def test_a_page_is_held_until_its_picture_is_in_the_stream(
     start_node: StartNode, control: FakeControl, site: Site
 ) -> None:
-    """At one picture a second too; and not at all when nobody watches, or watches another page."""
+    """At one picture a second too; and not at all when nobody watches, or watches another page or part of it."""
     answers: list[int] = []
     took: list[float] = []
 
@@ -266,6 +266,7 @@ async def test_a_page_is_held_until_its_picture_is_in_the_stream(
             asked = time.monotonic()
             answers.append(await stage.picture(page, (0, 300)))
             took.append(time.monotonic() - asked)
+        answers.append(await stage.picture(page, (0, 999)))
         leaving = asyncio.create_task(stage.picture(page, (0, 999)))
         await asyncio.sleep(0)
         stage.show(other, "t1")
@@ -280,8 +281,8 @@ async def test_a_page_is_held_until_its_picture_is_in_the_stream(
     first = await newest(control, order.unit)
     turn.set()
     await control.ended(order)
-    unwatched, elsewhere, *pictures, left = answers
-    assert (unwatched, elsewhere, left) == (0, 0, 0)
+    unwatched, elsewhere, *pictures, scrolled, left = answers
+    assert (unwatched, elsewhere, scrolled, left) == (0, 0, 0, 0)
     assert first.seq < pictures[0]
     assert pictures == sorted(set(pictures))
     last = await control.frame(NODE)
