@@ -11,13 +11,13 @@ from control_plane.auth import access, principal
 from control_plane.errors import NotFound, Problem
 from control_plane.openapi import describes
 from control_plane.routes.filters import WHERE_QUERY, checked, lead_store, query_members
-from control_plane.store.models import ExportRequest, ExportView
+from control_plane.store.models import MAX_EXPORTS, ExportList, ExportPage, ExportRequest, ExportView
 
 blueprint = Blueprint("exports", __name__)
 
 RETRY_AFTER_S = "2"
 
-_QUERY_MEMBERS = ("columns", "bom", "phone_format")
+_QUERY_MEMBERS = ("columns", "bom", "phone_format", "compress")
 _UNFINISHED = {"pending", "running"}
 
 
@@ -31,6 +31,7 @@ _UNFINISHED = {"pending", "running"}
         "columns": "names of columns, by commas: which and in which order",
         "bom": "true: a CSV begins with a byte order mark",
         "phone_format": "international (the default) or e164",
+        "compress": "gzip: a .gz file, of CSV or JSON",
     },
 )
 async def download(file_format: str) -> Response:
@@ -57,6 +58,29 @@ async def begin() -> Response:
     """Begin an export and answer at once; ``GET /api/export/{id}`` tells how far it is."""
     body = checked(ExportRequest, await web.read_json(optional=True))
     return _record(await lead_store().export(principal().tenant, body, wait_s=0))
+
+
+@blueprint.get("/api/export")
+@access("exports:read")
+@describes(
+    answer=ExportPage,
+    query={"limit": f"at most so many, 1 to {MAX_EXPORTS}; 50 without", "cursor": "`next_cursor` of the page before"},
+)
+async def listed() -> Response:
+    """The tenant's exports, latest first, each with its progress."""
+    query = checked(ExportList, request.args.to_dict())
+    return web.answer(await lead_store().export_list(principal().tenant, limit=query.limit, cursor=query.cursor))
+
+
+@blueprint.post("/api/export/<export_id>/cancel")
+@access("exports:write")
+@describes(answer=ExportView)
+async def cancel(export_id: str) -> Response:
+    """End an export that is not ready, and remove what was written of it; one that has ended stays as it is.
+
+    The same request begins it again.
+    """
+    return web.answer(await lead_store().export_cancel(principal().tenant, export_id))
 
 
 @blueprint.get("/api/export/<export_id>")
