@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -11,6 +12,7 @@ from control_plane.auth import access, principal
 from control_plane.errors import NotFound, Problem
 from control_plane.openapi import describes
 from control_plane.routes.filters import WHERE_QUERY, checked, lead_store, query_members
+from control_plane.store.client import EXPORT_WAIT_S
 from control_plane.store.models import MAX_EXPORTS, ExportList, ExportPage, ExportRequest, ExportView
 
 blueprint = Blueprint("exports", __name__)
@@ -35,11 +37,14 @@ _UNFINISHED = {"pending", "running"}
     },
 )
 async def download(file_format: str) -> Response:
-    """The leads that match as a file: 302 to where it is, or its record when JSON is asked for."""
+    """The leads that match as a file: 302 to where it is, or its record when JSON is asked for.
+
+    The answer waits up to 20 s for the file, or as long as ``Prefer: wait=…`` (RFC 7240) says, if that is less.
+    """
     members = query_members(_QUERY_MEMBERS) | {"format": file_format}
     if isinstance(columns := members.get("columns"), str):
         members["columns"] = [column.strip() for column in columns.split(",")]
-    export = await lead_store().export(principal().tenant, checked(ExportRequest, members))
+    export = await lead_store().export(principal().tenant, checked(ExportRequest, members), wait_s=_patience_s())
     if export.status == "empty":
         raise Problem("no lead matches, so there is nothing to export", status=404, title="Not found")
     if _wants_json():
@@ -100,6 +105,11 @@ def _record(export: ExportView) -> Response:
     if unfinished:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response
+
+
+def _patience_s() -> float:
+    preferred = re.search(r"\bwait=(\d{1,3})\b", request.headers.get("Prefer", ""))
+    return min(float(preferred[1]), EXPORT_WAIT_S) if preferred else EXPORT_WAIT_S
 
 
 def _wants_json() -> bool:

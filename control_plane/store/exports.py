@@ -41,9 +41,6 @@ AT_ONCE = 2
 BEAT_S = 0.5
 """How often the record of an export is brought up to date, and how soon a cancelled one ends."""
 
-TEND_S = 10.0
-"""How often a worker looks for exports whose worker died."""
-
 MOST_ATTEMPTS = 3
 """An export that so many workers died of is given up, before it ends the next one."""
 
@@ -75,6 +72,7 @@ class Exports:
         self._views, self._objects = views, objects
         self._records = Records(redis, keys, secrets.token_hex(16), timedelta(seconds=options.export_lease_s))
         self._expiry = timedelta(seconds=options.export_expiry_s)
+        self._tend_s = options.export_lease_s / 3  # an orphan waits little longer than its owner's lease
         self._scratch = Path(options.scratch)
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -118,7 +116,7 @@ class Exports:
                 log.warning("exports wait to be tended to", reason=str(exc))
             except Exception:
                 log.exception("exports could not be tended to")
-            await asyncio.sleep(TEND_S)
+            await asyncio.sleep(self._tend_s)
 
     async def close(self) -> None:
         """End the jobs that run; another worker goes on with them."""

@@ -43,10 +43,11 @@ GZIP_LEVEL = 3  # half the time of the usual 6 for a file that is a tenth larger
 # Korean takes the wide signs too.
 _DANGEROUS = r"^(\s*[=+\-@\t\r＝＋－＠])"
 
-# "+49 30 123456; +49 171 1234567" is text to every spreadsheet, for its blanks; "+4930123456" becomes a number there
-# and "+49-30-123456" a sum.
+# "+49 30 123456; +49 171 1234567" is text to every spreadsheet, for its blanks; "+4930123456" becomes a number there,
+# "+49-30-123456" a sum, and "030123456" loses its zero.
 _READABLE_PHONES = r"^\+\d{1,3} [\d ().x\-]+(; \+\d{1,3} [\d ().x\-]+)*$"
 _E164_PHONES = r"^\+\d+(; \+\d+)*$"
+_NUMBER_LIKE = r"^([\d\s().,/\-]+)$"
 
 _LISTS = {
     "phone_types",
@@ -205,7 +206,8 @@ def _cell(column: str, request: ExportRequest) -> pl.Expr:
         e164 = request.phone_format == "e164"
         joined = pl.col("phones_e164" if e164 else "phones").list.join(SEPARATOR)
         known = joined.str.contains(_E164_PHONES if e164 else _READABLE_PHONES)
-        return pl.when(known).then(joined).otherwise(_harmless(joined))
+        # what libphonenumber does not know stands as the page wrote it
+        return pl.when(known).then(joined).otherwise(_harmless(joined).str.replace(_NUMBER_LIKE, "'${1}"))
     return _harmless(pl.col(column).list.join(SEPARATOR) if column in _LISTS else pl.col(column))
 
 

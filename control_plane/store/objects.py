@@ -26,11 +26,12 @@ IN_FLIGHT = 3
 take 12 s for 500 MB. They are what an upload holds in memory."""
 
 CONNECT_TIMEOUT_S = 3
-ATTEMPTS = 5  # with pauses of up to 1, 2, 4 and 8 s: S3 that asks to slow down mostly means seconds
+ATTEMPTS = 4
+PAUSES_S = 7.0  # botocore waits up to 1, 2 and 4 s between them; S3 that asks to slow down mostly means seconds
 SILENT_CALLS = 2
-LIMIT = 3
-"""A call is left after this many times ``s3_timeout_s``, tried ``SILENT_CALLS`` times: a part then needs a line of
-1.2 Mbit/s at the default of 20 s."""
+SILENCES = 2
+"""A call may take the pauses and this many times ``s3_timeout_s``, and is then made ``SILENT_CALLS`` times: at the
+default a part needs a line of 1.4 Mbit/s."""
 
 EXPORT_DAYS = 7
 ORPHAN_DAYS = 1
@@ -210,7 +211,7 @@ class Objects:
         """The answer of S3. botocore repeats what failed; a call in which nothing moves is ended here, since its
         timeouts do not watch a request that is being sent."""
         method: Callable[..., Any] = getattr(await self._connected(), operation)
-        limit_s = LIMIT * self._options.s3_timeout_s
+        limit_s = PAUSES_S + SILENCES * self._options.s3_timeout_s
         for attempt in range(1, SILENT_CALLS + 1):
             try:
                 async with asyncio.timeout(limit_s):
