@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from leads.codeless import cut_contacts, is_dublin_district, may_end_address, read_codeless
 from leads.model import Address
@@ -26,6 +27,7 @@ from leads.streets import (
     take_street,
 )
 
+MAX_ADDRESSES = 500  # of one page: a chain's list of branches is shorter, and each is compared with the others
 MAX_TRAILING_TOWN = 3  # words; a bare "… 2011" behind more of them ends a sentence
 LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
 
@@ -109,6 +111,8 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
     matches: list[AddressMatch] = []
     floor = 0
     for index, text in enumerate(texts):
+        if len(matches) >= MAX_ADDRESSES:
+            break
         if not 4 <= len(text) <= 600 or not (_DIGIT.search(text) and _MAY_HOLD_CODE.search(text)):
             continue
         left = 0
@@ -116,7 +120,10 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
             match, left = read
             matches.append(match)
             floor = index + 1
-    return sorted([*matches, *_find_codeless(texts, regions_at, matches)], key=lambda match: match.first_line)
+    return sorted(
+        [*matches, *islice(_find_codeless(texts, regions_at, matches), MAX_ADDRESSES)],
+        key=lambda match: match.first_line,
+    )
 
 
 def _find_codeless(
