@@ -200,7 +200,7 @@ def _merge_addresses(leads: Sequence[Lead]) -> Address | None:
     merged = base.address
     for lead in leads:
         other = lead.address
-        if other is not None and not _elsewhere(merged, other):
+        if other is not None and other != merged and not _elsewhere(merged, other):
             gaps = {f: v for f, v in other if v is not None and getattr(merged, f) is None}
             merged = merged.model_copy(update=gaps)
     return merged

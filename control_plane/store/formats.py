@@ -1,20 +1,25 @@
 """Export formats: rows of the view as bytes, chunk by chunk, in bounded memory.
 
 CSV is for spreadsheets (RFC 4180, one documented header, text that cannot run as a formula), JSON and JSON lines are
-for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types.
+for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types. The same rows are
+the same bytes (Excel apart, which dates its file), so an upload that broke off can be gone on with.
 """
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from control_plane.store.models import ExportColumn, ExportFormat, ExportRequest
+from control_plane.store.schema import VIEW_SCHEMA
 
 COLUMNS: tuple[str, ...] = get_args(ExportColumn)
 
@@ -29,8 +34,20 @@ EXCEL_CELL = 32_767
 """Excel's limit of characters in a cell; what is longer ends with a mark."""
 CUT = " …[cut]"
 
-# A cell that begins like this, blanks aside, is run as a formula by some spreadsheet.
-_DANGEROUS = r"^(\s*[=+\-@\t\r])"
+EXCEL_ROWS = 1_048_576
+"""Excel's limit of rows in a sheet, its header included; further leads go to further sheets."""
+
+GZIP_LEVEL = 3  # half the time of the usual 6 for a file that is a tenth larger
+
+# A cell that begins like this, blanks aside, is run as a formula by some spreadsheet; Excel in Japanese, Chinese and
+# Korean takes the wide signs too.
+_DANGEROUS = r"^(\s*[=+\-@\t\r＝＋－＠])"
+
+# "+49 30 123456; +49 171 1234567" is text to every spreadsheet, for its blanks; "+4930123456" becomes a number there,
+# "+49-30-123456" a sum, and "030123456" loses its zero.
+_READABLE_PHONES = r"^\+\d{1,3} [\d ().x\-]+(; \+\d{1,3} [\d ().x\-]+)*$"
+_E164_PHONES = r"^\+\d+(; \+\d+)*$"
+_NUMBER_LIKE = r"^([\d\s().,/\-]+)$"
 
 _LISTS = {
     "phone_types",
@@ -52,7 +69,7 @@ class FileKind:
     content_type: str
 
 
-KINDS: dict[ExportFormat, FileKind] = {
+_KINDS: dict[ExportFormat, FileKind] = {
     "csv": FileKind("csv", "text/csv; charset=utf-8"),
     "json": FileKind("json", "application/json"),
     "jsonl": FileKind("jsonl", "application/x-ndjson"),
@@ -61,19 +78,47 @@ KINDS: dict[ExportFormat, FileKind] = {
 }
 
 
-def chunks(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
-    """The file in pieces, each with the number of rows written by then. Excel and Parquet are made in ``scratch``."""
+def kind_of(request: ExportRequest) -> FileKind:
+    """What the file of a request is called and is. A compressed one is stored as what it is: with ``Content-Encoding``
+    clients would unpack it and keep the name of a packed file."""
+    kind = _KINDS[request.format]
+    return FileKind(f"{kind.extension}.gz", "application/gzip") if request.compress == "gzip" else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names,
+    oldest lead first.
+
+    ``frames`` is gone through once, and closed by who goes through it.
+    """
+
+    total: int
+    frames: Generator[pl.DataFrame]
+
+
+def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
+    """The file in pieces of a few MB at most. Excel and Parquet are made in ``scratch`` first."""
     match request.format:
         case "csv":
-            return _csv(request, rows)
+            pieces = _csv(request, rows)
         case "json":
-            return _json(rows, opening=b"[\n", between=b",\n", closing=b"\n]\n")
+            pieces = _json(rows, opening="[\n", between=",\n", closing="\n]\n")
         case "jsonl":
-            return _json(rows, opening=b"", between=b"\n", closing=b"\n")
+            pieces = _json(rows, opening="", between="\n", closing="\n")
         case "excel":
-            return _excel(request, rows, scratch)
+            pieces = _excel(request, rows, scratch)
         case "parquet":
-            return _parquet(request, rows, scratch)
+            pieces = _parquet(request, rows, scratch)
+    return _gzip(pieces) if request.compress == "gzip" else pieces
+
+
+def columns_read(request: ExportRequest) -> list[str]:
+    """The columns of VIEW_SCHEMA that the file is made of."""
+    if request.format in {"json", "jsonl"}:
+        return ["lead"]
+    columns: list[str] = list(request.columns or COLUMNS)
+    return [*columns, "phones_e164"] if "phones" in columns else columns
 
 
 def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:
@@ -81,24 +126,25 @@ def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:
     return rows.select(_cell(column, request).alias(column) for column in request.columns or COLUMNS)
 
 
-def _csv(request: ExportRequest, rows: pl.DataFrame) -> Iterator[tuple[int, bytes]]:
+def _csv(request: ExportRequest, rows: Rows) -> Iterator[bytes]:
     names = ",".join(request.columns or COLUMNS)
-    yield 0, (b"\xef\xbb\xbf" if request.bom else b"") + names.encode() + b"\r\n"
-    for start in range(0, rows.height, CHUNK_ROWS):
-        cells = text_cells(rows.slice(start, CHUNK_ROWS), request)
-        text = cells.write_csv(include_header=False, line_terminator="\r\n", quote_style="necessary")
-        yield start + cells.height, text.encode()
+    yield (b"\xef\xbb\xbf" if request.bom else b"") + names.encode() + b"\r\n"
+    for frame in rows.frames:
+        text = io.BytesIO()
+        cells = text_cells(frame, request)
+        cells.write_csv(text, include_header=False, line_terminator="\r\n", quote_style="necessary")
+        yield text.getvalue()
 
 
-def _json(rows: pl.DataFrame, *, opening: bytes, between: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
-    yield 0, opening
-    for start in range(0, rows.height, CHUNK_ROWS):
-        leads = rows["lead"].slice(start, CHUNK_ROWS)
-        yield start + len(leads), (between if start else b"") + between.join(lead.encode() for lead in leads)
-    yield rows.height, closing
+def _json(rows: Rows, *, opening: str, between: str, closing: str) -> Iterator[bytes]:
+    before = opening
+    for frame in rows.frames:
+        yield (before + between.join(frame["lead"])).encode()
+        before = between
+    yield closing.encode()
 
 
-def _excel(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
     import xlsxwriter  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
@@ -110,31 +156,54 @@ def _excel(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterato
             "strings_to_urls": False,
             "strings_to_numbers": False,
             "tmpdir": directory,
+            "use_zip64": True,
         }
         with xlsxwriter.Workbook(str(path), options) as workbook:
-            sheet = workbook.add_worksheet("Leads")
-            sheet.freeze_panes(1, 0)
-            sheet.write_row(0, 0, list(request.columns or COLUMNS))
-            for start in range(0, rows.height, CHUNK_ROWS):
-                cells = text_cells(rows.slice(start, CHUNK_ROWS), request)
-                for offset, row in enumerate(cells.iter_rows(), start=start + 1):
-                    sheet.write_row(offset, 0, [_excel_cell(value) for value in row])
-                yield start + cells.height, b""
-        yield from _file(path, rows.height)
+            sheet, used = _sheet(workbook, request), 1
+            for frame in rows.frames:
+                for row in text_cells(frame, request).iter_rows():
+                    if used == EXCEL_ROWS:
+                        sheet, used = _sheet(workbook, request), 1
+                    sheet.write_row(used, 0, [_excel_cell(value) for value in row])
+                    used += 1
+                yield b""
+        yield from _file(path)
 
 
-def _parquet(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _sheet(workbook: Any, request: ExportRequest) -> Any:
+    number = len(workbook.worksheets()) + 1
+    sheet = workbook.add_worksheet("Leads" if number == 1 else f"Leads {number}")
+    sheet.freeze_panes(1, 0)
+    sheet.write_row(0, 0, list(request.columns or COLUMNS))
+    return sheet
+
+
+def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
+    columns = list(request.columns or COLUMNS)
+
+    def read(
+        with_columns: Sequence[str] | None, predicate: object, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        yield from (frame.select(with_columns or columns) for frame in rows.frames)
+
+    source = register_io_source(read, schema=pl.Schema({name: VIEW_SCHEMA[name] for name in columns}))
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "leads.parquet"
-        columns = list(request.columns or COLUMNS)
-        rows.lazy().select(columns).sink_parquet(path, row_group_size=CHUNK_ROWS * 10)
-        yield from _file(path, rows.height)
+        source.sink_parquet(path, row_group_size=CHUNK_ROWS * 5)
+        yield from _file(path)
 
 
-def _file(path: Path, rows: int) -> Iterator[tuple[int, bytes]]:
+def _file(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
-            yield rows, piece
+            yield piece
+
+
+def _gzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(GZIP_LEVEL, wbits=31)  # 31: a gzip header, whose time is 0
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
 
 
 def _cell(column: str, request: ExportRequest) -> pl.Expr:
@@ -145,12 +214,9 @@ def _cell(column: str, request: ExportRequest) -> pl.Expr:
     if column == "phones":
         e164 = request.phone_format == "e164"
         joined = pl.col("phones_e164" if e164 else "phones").list.join(SEPARATOR)
-        # "+49 30 123456" with its blanks is text to every spreadsheet; a machine asked for its own form
-        return (
-            joined
-            if e164
-            else pl.when(joined.str.contains(r"^\+\d[\d ;+\-().x]*$")).then(joined).otherwise(_harmless(joined))
-        )
+        known = joined.str.contains(_E164_PHONES if e164 else _READABLE_PHONES)
+        # what libphonenumber does not know stands as the page wrote it
+        return pl.when(known).then(joined).otherwise(_harmless(joined).str.replace(_NUMBER_LIKE, "'${1}"))
     return _harmless(pl.col(column).list.join(SEPARATOR) if column in _LISTS else pl.col(column))
 
 

@@ -15,10 +15,11 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
-import polars as pl
 import structlog
 from redis.exceptions import RedisError
 
@@ -26,12 +27,12 @@ from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.store import filters, wire
 from control_plane.store.exports import Exports
 from control_plane.store.models import ExportRequest, FacetQuery, LeadQuery
-from control_plane.store.objects import Objects
+from control_plane.store.objects import Objects, StorageFailed
 from control_plane.store.options import StoreOptions
 from control_plane.store.schema import Position
+from control_plane.store.scratch import Scratch
 from control_plane.store.sink import Sink
 from control_plane.store.table import ObservationLog
-from control_plane.store.view import STANDING
 from control_plane.store.views import Views
 from control_plane.store.wire import Answer, Frame
 from control_plane.telemetry import configure_logging
@@ -41,6 +42,8 @@ from fleet.keys import Keys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+WARM_UP_AFTER_S = 5.0  # a stack of several processes on two cores is up by then
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,11 +51,12 @@ class Worker:
     """The store's parts and the operations that a client may ask of them."""
 
     def __init__(self, options: StoreOptions) -> None:
+        """``options.scratch`` is this worker's own folder."""
         self._keys = Keys(options.fleet)
         self._redis = command_client(options.redis_url, name=f"store-{options.replica}")
         self._table = ObservationLog.of(options)
         self._objects = Objects(options)
-        self._views = Views(self._redis, self._keys, self._table)
+        self._views = Views(self._redis, self._keys, self._table, Path(options.scratch), options.memory_mb * 1_000_000)
         self._sink = Sink(self._redis, self._keys, self._table, options.sink_interval_s)
         self._exports = Exports(options, self._redis, self._keys, self._views, self._objects)
         self.operations: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
@@ -61,6 +65,8 @@ class Worker:
             "lead": self._lead,
             "export": self._export,
             "export_view": self._export_view,
+            "export_cancel": self._export_cancel,
+            "export_list": self._export_list,
             "health": self._health,
         }
 
@@ -69,10 +75,13 @@ class Worker:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
             await stack.enter_async_context(self._objects)
+            stack.push_async_callback(self._views.close)
             stack.push_async_callback(self._exports.close)
             roles = [
                 asyncio.create_task(self._sink.run(), name="sink"),
                 asyncio.create_task(self._views.follow(), name="follow"),
+                asyncio.create_task(self._exports.tend(), name="exports"),
+                asyncio.create_task(self._warm_up(), name="warm up"),
             ]
             stack.push_async_callback(end_all, roles)
             await _Conversation(self, reader, writer).run()
@@ -80,23 +89,23 @@ class Worker:
     async def _filter(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         query = LeadQuery.model_validate(args["query"])
-        return Answer(body=await asyncio.to_thread(filters.page, view.frame, query, view.standing_id))
+        return Answer(body=await asyncio.to_thread(filters.page, view.snapshot, query, view.standing_id))
 
     async def _facets(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         query = FacetQuery.model_validate(args["query"])
-        return Answer(body=await asyncio.to_thread(filters.facets, view.frame, query, view.standing_id))
+        return Answer(body=await asyncio.to_thread(filters.facets, view.snapshot, query, view.standing_id))
 
     async def _lead(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         lead_id = view.standing_id(args["lead_id"])
-        rows = view.frame.filter(pl.col(STANDING) & (pl.col("lead_id") == lead_id))
-        if rows.is_empty():
+        lead = await asyncio.to_thread(view.lead, lead_id)
+        if lead is None:
             raise NotFound("lead", args["lead_id"])
         observations = await asyncio.to_thread(view.sightings, lead_id)
         return Answer(
             {
-                "lead": orjson.loads(rows["lead"][0]),
+                "lead": orjson.loads(lead),
                 "aliases": view.aliases_of(lead_id),
                 "observations": [each.lead.model_dump(mode="json", exclude_defaults=True) for each in observations],
             }
@@ -111,6 +120,22 @@ class Worker:
         found = await self._exports.get(args["tenant"], args["export"], args["wait_s"])
         return Answer(found.model_dump(mode="json"))
 
+    async def _export_cancel(self, args: dict[str, Any]) -> Answer:
+        ended = await self._exports.cancel(args["tenant"], args["export"])
+        return Answer(ended.model_dump(mode="json"))
+
+    async def _export_list(self, args: dict[str, Any]) -> Answer:
+        found = await self._exports.list(args["tenant"], args["limit"], args["cursor"])
+        return Answer(found.model_dump(mode="json"))
+
+    async def _warm_up(self) -> None:
+        """Have the S3 client ready before somebody exports, once the stack around us has started."""
+        await asyncio.sleep(WARM_UP_AFTER_S)
+        try:
+            await self._objects.connect()
+        except Exception as exc:  # whatever is wrong with the settings, an export says it to who asks for one
+            log.warning("the client of object storage could not be made", reason=str(exc))
+
     async def _health(self, _: dict[str, Any]) -> Answer:
         cursor = await self._redis.hgetall(self._keys.sink_cursor())
         waiting = await self._redis.xlen(self._keys.results())
@@ -122,6 +147,7 @@ class Worker:
                 "batches_stored": int(cursor.get(b"batch", 0)),
                 "sink": {"rows": self._sink.rows, "batches": self._sink.batches, "refused": self._sink.refused},
                 "view_rows": self._views.rows(),
+                "view_bytes": self._views.cache.bytes,
                 "object_operations": dict(self._objects.operations),
             }
         )
@@ -162,6 +188,8 @@ class _Conversation:
             reply = Frame({"id": number, "ok": answer.members}, answer.body)
         except Problem as problem:
             reply = Frame({"id": number, "problem": wire.problem_members(problem)})
+        except StorageFailed as exc:
+            reply = Frame({"id": number, "problem": wire.problem_members(Unavailable(str(exc)))})
         except (RedisError, OSError) as exc:
             log.warning("a request waits for the store", op=header["op"], reason=str(exc))
             unavailable = Unavailable("the leads store cannot reach its data; try again")
@@ -179,7 +207,11 @@ async def _main(descriptor: int) -> None:
     hello = await wire.read(reader)
     options = StoreOptions.from_json(hello.header["options"])
     configure_logging(options.log_level, replica=options.replica)
-    worker = Worker(options)
+    with Scratch(Path(options.scratch)) as scratch:
+        await _serve(Worker(replace(options, scratch=str(scratch.path))), reader, writer)
+
+
+async def _serve(worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     serving = asyncio.create_task(worker.serve(reader, writer), name="serve")
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, serving.cancel)
