@@ -112,6 +112,9 @@ class Where(_Request):
     score_min: float | None = None
     score_max: float | None = None
     score_band: Words | None = Field(None, description="hot, warm, cold")
+    enriched_category: Words | None = Field(None, description="of the enrichment: health, retail, legal …")
+    fit_min: float | None = Field(None, description="of the enrichment: how well it suits its objective, 0 to 100")
+    fit_max: float | None = None
     platform: Words | None = None
     task_id: Words | None = None
     date_from: Annotated[datetime, BeforeValidator(_first_moment)] | None = Field(
@@ -136,8 +139,8 @@ class Where(_Request):
 
 
 SortField = Literal[
-    "name", "city", "country", "rating", "review_count", "score", "first_seen_at", "last_seen_at",
-    "-name", "-city", "-country", "-rating", "-review_count", "-score", "-first_seen_at", "-last_seen_at",
+    "name", "city", "country", "rating", "review_count", "score", "fit", "first_seen_at", "last_seen_at",
+    "-name", "-city", "-country", "-rating", "-review_count", "-score", "-fit", "-first_seen_at", "-last_seen_at",
 ]  # fmt: skip
 
 
@@ -154,8 +157,8 @@ class LeadQuery(_Request):
 
 
 FacetField = Literal[
-    "city", "region", "country", "category", "platform", "phone_validity", "phone_type", "score_band", "has_email",
-    "has_website",
+    "city", "region", "country", "category", "platform", "phone_validity", "phone_type", "score_band",
+    "enriched_category", "has_email", "has_website",
 ]  # fmt: skip
 
 
@@ -203,6 +206,7 @@ ExportColumn = Literal[
     "lead_id", "name", "phones", "phone_types", "phone_validity", "emails", "website", "street", "city", "region",
     "postal_code", "country", "latitude", "longitude", "categories", "rating", "review_count", "opening_hours",
     "socials", "description", "score", "score_band", "platforms", "source_urls", "first_seen_at", "last_seen_at",
+    "enriched_category", "summary", "fit",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -17,7 +18,7 @@ from control_plane.store.schema import (
     Position,
     Sighting,
     frame_of,
-    scored,
+    judged,
     sighting_from_log,
     view_of_log,
     view_row,
@@ -73,9 +74,11 @@ class TenantView:
         assert self._frame.is_empty(), "a view is loaded once"
         if not log.is_empty():
             crowded = _crowded(log)
-            self._replace((), view_of_log(log.filter(~crowded)))
+            alone, several = log.filter(~crowded), _latest(log.filter(crowded))
+            crowded = _crowded(several)
+            self._replace((), view_of_log(pl.concat([alone, several.filter(~crowded)])))
             self.changed_at = Position(*log.select("stream_ms", "stream_seq").row(-1))
-            self.apply([sighting_from_log(row) for row in log.filter(crowded).iter_rows(named=True)])
+            self.apply([sighting_from_log(row) for row in several.filter(crowded).iter_rows(named=True)])
         self.position = max(self.position, until)
 
     def apply(self, sightings: Sequence[Sighting]) -> None:
@@ -117,7 +120,9 @@ class TenantView:
         """Related sightings, sorted into one group a business: those with one lead id, and those that are the same."""
         first_of_each: dict[tuple[str, str], Sighting] = {}
         for sighting in component:
-            first_of_each.setdefault(sighting.same_as, sighting)
+            known = first_of_each.setdefault(sighting.same_as, sighting)
+            if sighting is not known:  # the same once more: an enriched one takes the place of the plain one
+                first_of_each[sighting.same_as] = replace(sighting, position=known.position)
         distinct = list(first_of_each.values())
         if len(distinct) == 1:
             return [distinct]
@@ -140,7 +145,7 @@ class TenantView:
             return view_row(group[0].lead, group)
         self._history[lead_id] = group
         merged = identity.merge([sighting.lead for sighting in group])
-        return view_row(scored(merged.model_copy(update={"lead_id": lead_id})), group)
+        return view_row(judged(merged.model_copy(update={"lead_id": lead_id})), group)
 
     def _replace(self, lead_ids: Collection[str], rows: pl.DataFrame) -> None:
         """Put ``rows`` in the place of the rows of some leads, in one assignment: queries run meanwhile."""
@@ -188,6 +193,13 @@ def _components(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
         for text in (f"id:{sighting.lead_id}", *sighting.identifiers):
             groups.join(index, first_of.setdefault(text, index))
     return [[sightings[index] for index in members] for members in groups.members()]
+
+
+def _latest(log: pl.DataFrame) -> pl.DataFrame:
+    """Each observation once, as it was stored last and where it stood first: an enriched one is stored again."""
+    same = pl.struct("task_id", pl.coalesce("observation_id", pl.format("{}-{}", "stream_ms", "stream_seq")))
+    first = pl.col("stream_ms", "stream_seq").first().over(same)
+    return log.with_columns(first).filter(same.is_last_distinct()).sort("stream_ms", "stream_seq")
 
 
 def _crowded(log: pl.DataFrame) -> pl.Series:

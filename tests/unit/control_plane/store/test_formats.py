@@ -20,7 +20,7 @@ from tests.integration.control_plane.store.sample import lead
 HEADER = (
     "lead_id,name,phones,phone_types,phone_validity,emails,website,street,city,region,postal_code,country,latitude,"
     "longitude,categories,rating,review_count,opening_hours,socials,description,score,score_band,platforms,source_urls,"
-    "first_seen_at,last_seen_at"
+    "first_seen_at,last_seen_at,enriched_category,summary,fit"
 )
 
 
