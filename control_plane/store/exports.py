@@ -20,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redis.asyncio import Redis
 
 from control_plane.errors import NotFound
-from control_plane.store.filters import matching
-from control_plane.store.formats import CHUNK_ROWS, KINDS, Rows, chunks
+from control_plane.store.filters import condition
+from control_plane.store.formats import CHUNK_ROWS, KINDS, Rows, chunks, columns_read
 from control_plane.store.models import ExportRequest, ExportView
 from control_plane.store.objects import Objects
 from control_plane.store.options import StoreOptions
@@ -209,9 +209,10 @@ class Exports:
 
 
 def _rows(view: TenantView, request: ExportRequest) -> Rows:
-    """What matches, oldest first: an order that does not depend on which replica answers."""
-    found = matching(view.frame, request.where, view.standing_id).sort("stream_ms", "stream_seq")
-    return Rows(found.height, found.iter_slices(CHUNK_ROWS))
+    """What matches as of now, in the order of the view: those that changed last come last."""
+    snapshot, wanted = view.snapshot, condition(request.where, view.standing_id)
+    total = snapshot.select(wanted).height
+    return Rows(total, snapshot.batches(wanted, columns_read(request), CHUNK_ROWS))
 
 
 def _export_id(tenant: str, request: ExportRequest, changed_at: str) -> str:

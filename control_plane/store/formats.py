@@ -65,7 +65,7 @@ KINDS: dict[ExportFormat, FileKind] = {
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns of ``VIEW_SCHEMA``, oldest lead first.
+    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names.
 
     ``frames`` is gone through once; who makes it holds what it reads from until it is closed.
     """
@@ -87,6 +87,14 @@ def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[
             return _excel(request, rows, scratch)
         case "parquet":
             return _parquet(request, rows, scratch)
+
+
+def columns_read(request: ExportRequest) -> list[str]:
+    """The columns of VIEW_SCHEMA that the file is made of."""
+    if request.format in {"json", "jsonl"}:
+        return ["lead"]
+    columns: list[str] = list(request.columns or COLUMNS)
+    return [*columns, "phones_e164"] if "phones" in columns else columns
 
 
 def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:
