@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from control_plane.errors import BadRequest, FieldError, Invalid, Problem
-from leads.model import Validation
+from leads.model import Lead, Validation
 
 MAX_DEPTH = 5
 MAX_GROUP = 20
@@ -176,7 +176,7 @@ class LeadPage(_Answer):
     """A page of leads; ``total`` counts all that match."""
 
     total: int
-    items: list[dict[str, Any]] = Field(description="leads, as in the `result` events")
+    items: list[Lead] = Field(description="as in the `result` events")
     next_cursor: str | None
     took_ms: float
 
@@ -195,9 +195,9 @@ class Facets(_Answer):
 class LeadDetail(_Answer):
     """One lead, what it was merged from, and the ids it went by before."""
 
-    lead: dict[str, Any]
+    lead: Lead
     aliases: list[str]
-    observations: list[dict[str, Any]] = Field(description="oldest first, each a lead as it was found")
+    observations: list[Lead] = Field(description="oldest first, each a lead as it was found")
 
 
 ExportFormat = Literal["csv", "json", "jsonl", "excel", "parquet"]

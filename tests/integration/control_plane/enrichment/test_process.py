@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from fleet.messages import Batch
 from leads.model import Lead
 from tests.integration.control_plane.api.conftest import KEY as API_KEY
 from tests.integration.control_plane.api.conftest import Client, _answers
@@ -78,19 +79,26 @@ async def test_a_client_sees_it_in_events_detail_filters_and_exports(
     async with Running(valkey_server, model, tmp_path) as running:
         await desk.world.node("n0")
         task = await running.client.start("http://93.184.215.14/", lead_objective="email_outreach")
-        desk.runs[f"{task}.0"] = "n0", await desk.world.run("n0")
-        await desk.again(task, OAK, tenant="default", objective="email_outreach")
+        run = await desk.world.run("n0")
+        page = Batch(boot="boot", unit=run.unit, fence=run.fence, seq=1, results=[OAK.model_dump(mode="json")])
+        await desk.world.client.xadd(desk.world.keys.out("n0"), page.to_fields())
+        found: list[dict[str, Any]] = []
         async with running.client.ws(f"/api/scraper/ws/results/{task}") as ws:
 
             async def told() -> dict[str, Any]:
                 while True:
                     message = await ws.receive_json(timeout=20)
+                    if message["type"] == "result":
+                        found.append(message["data"])
                     if message["type"] == "enriched":
                         return message
 
             event = await told()
+            assert event["data"]["observation_id"] == found[0]["observation_id"]
         lead_id = event["data"]["lead_id"]
         assert event["data"]["enrichment"]["source"] == "ai"
+        assert [each["enrichment"]["source"] for each in found] == ["rules"]
+        assert found[0]["score_reasons"][0].startswith("has an e-mail address")
         lead = await running.detail(lead_id)
         assert lead["enrichment"]["summary"] == "Oak Dental as told."
         assert lead["enrichment"]["model"] == "gpt-test"
@@ -106,8 +114,6 @@ async def test_a_client_sees_it_in_events_detail_filters_and_exports(
         assert health["components"]["enrichment"] == {"status": "up", "breaker": "closed"}
         _, metrics, _ = await running.client.get("/metrics")
         assert b'leadfleet_enrichment_calls_total{outcome="answered"} 1.0' in metrics
-        assert await desk.world.end(*desk.runs[f"{task}.0"]) == "ok"
-        assert await desk.world.state(task) == "completed"
 
 
 async def test_a_refused_key_degrades_health_and_no_task(
