@@ -182,6 +182,11 @@ class Desk:
         found: int = await self.world.client.zcard(self.world.keys.enrichment_line(tenant))
         return found
 
+    async def attempts(self) -> list[int]:
+        """How many have failed, of each question that waits."""
+        owed = [key async for key in self.world.client.scan_iter("*:enrichment:*")]
+        return [int(await self.world.client.hget(key, "attempts")) for key in owed]
+
     async def spent(self) -> dict[str, int]:
         keys = [key async for key in self.world.client.scan_iter("*:enrichment-spend:*")]
         flat = await self.world.client.hgetall(keys[0]) if keys else {}

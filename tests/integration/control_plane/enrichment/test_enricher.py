@@ -134,6 +134,7 @@ async def test_a_dead_endpoint_costs_nothing_but_its_answers(desk: Desk, counts:
     desk.model.port = port
     await desk.work(dead)
     assert await desk.waiting() == 1
+    assert await desk.attempts() == [1]
     await desk.make_due()
     await desk.work(dead)
     assert await desk.waiting() == 0
@@ -171,8 +172,9 @@ async def test_an_endpoint_that_trickles_or_floods_is_cut_too(desk: Desk, model:
         except (ConnectionError, asyncio.CancelledError):
             return response
 
-    async def flood(request: web.Request, _: Any) -> web.StreamResponse:
-        return web.Response(body=b" " * (3 << 20))
+    async def flood(*_: Any) -> web.StreamResponse:
+        answer = completion([said(lead) for lead in model.leads[-1]])
+        return web.Response(body=answer.body + b" " * (3 << 20))
 
     model.answers = [trickle, flood]
     await desk.find(OAK)
@@ -181,6 +183,7 @@ async def test_an_endpoint_that_trickles_or_floods_is_cut_too(desk: Desk, model:
     await desk.make_due()
     await desk.work(replica)
     assert counts.of("calls") == {"timeout": 1, "malformed": 1}
+    assert await desk.by_ai() == []
     assert await desk.waiting() == 0
 
 
@@ -195,6 +198,7 @@ async def test_retry_after_is_kept_to_and_costs_no_attempt(desk: Desk, model: Mo
     ]
     seconds, _ = await desk.world.client.time()
     assert 118 <= due / 1000 - seconds <= 121
+    assert await desk.attempts() == [0]
     await desk.make_due()
     desk.clock.now += 119
     assert await desk.work(replica) == 0  # whatever is due: the endpoint is left alone
@@ -306,7 +310,7 @@ async def test_what_is_no_chat_completion_is_a_failure(desk: Desk, model: Model,
 
 
 async def test_a_redirect_is_not_followed(desk: Desk, model: Model, counts: Counts) -> None:
-    model.answer = status(307, Location=f"{model.url}/elsewhere")
+    model.answer = status(307, Location=f"{model.url}/chat/completions")
     await desk.find(OAK)
     await desk.work(desk.replica())
     assert counts.of("calls") == {"rejected": 1}
