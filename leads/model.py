@@ -112,6 +112,23 @@ class Provenance(_Value):
     confidence: Confidence
 
 
+class Enrichment(_Value):
+    """What the facts of a lead amount to, in the words of a seller; its own provenance goes with it.
+
+    ``category`` is one of `leads.enrichment.CATEGORIES`; ``fit`` is how well the business suits ``objective``, 0 to
+    100, ``None`` without one. ``source`` is ``rules``, or ``ai`` where ``model`` answered.
+    """
+
+    category: Short
+    summary: Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)] | None = None
+    fit: Annotated[int, Field(ge=0, le=100)] | None = None
+    objective: Short | None = None
+    source: Short
+    model: Short | None = None
+    confidence: Confidence
+    enriched_at: datetime | None = None
+
+
 class Lead(_Value):
     """One business. See the module docstring for the difference between observation and view."""
 
@@ -144,4 +161,6 @@ class Lead(_Value):
     score: Annotated[int, Field(ge=0, le=100)] | None = None
     score_band: Short | None = None
     score_reasons: list[Short] = Field(default_factory=list, max_length=20)
+    lead_objective: Short | None = Field(default=None, description="of the task: what the score is tuned to")
+    enrichment: Enrichment | None = None
     provenance: dict[Short, Provenance] = Field(default_factory=dict, max_length=30)
