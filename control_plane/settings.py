@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
     retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
     export_expiry: timedelta = Field(timedelta(hours=24), description="how long an export's URL is good")
+    tidy_memory_mb: int = Field(256, ge=160, description="MB that joining small files of the leads table may take")
     stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
 
     # How it runs.

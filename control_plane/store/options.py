@@ -23,6 +23,7 @@ class StoreOptions:
     export_expiry_s: float
     replica: str
     log_level: str = "info"
+    tidy_memory_mb: int = 256
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
 
@@ -39,6 +40,7 @@ class StoreOptions:
             export_expiry_s=settings.export_expiry.total_seconds(),
             replica=settings.replica,
             log_level=settings.log_level,
+            tidy_memory_mb=settings.tidy_memory_mb,
         )
 
     @classmethod

@@ -1,0 +1,82 @@
+"""The store worker, as it is, that kills itself with SIGKILL at a chosen instant.
+
+``python -m tests.integration.control_plane.store.killed_at FD INSTANT DELAY_MS``: the third time that the instant comes,
+DELAY_MS later. FD is what the worker takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from control_plane.store import scripts, sink, table_files, upkeep, worker
+from control_plane.store.table import ObservationLog
+
+TIDY_EVERY = 4
+TIMES_BEFORE = 2  # a sink that dies in its first batch never shows what a second one finds behind it
+
+_passed = 0
+
+
+def _die(delay_ms: float) -> None:
+    global _passed
+    _passed += 1
+    if _passed <= TIMES_BEFORE:
+        return
+    if delay_ms:
+        threading.Timer(delay_ms / 1000, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _before(owner: Any, name: str, delay_ms: float) -> None:
+    done: Callable[..., Any] = getattr(owner, name)
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        _die(delay_ms)
+        return done(*args, **kwargs)
+
+    setattr(owner, name, dying)
+
+
+def _after(owner: Any, name: str, delay_ms: float) -> None:
+    done: Callable[..., Any] = getattr(owner, name)
+    if asyncio.iscoroutinefunction(done):
+
+        async def dying_later(*args: Any, **kwargs: Any) -> Any:
+            result = await done(*args, **kwargs)
+            _die(delay_ms)
+            return result
+
+        setattr(owner, name, dying_later)
+        return
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        result = done(*args, **kwargs)
+        _die(delay_ms)
+        return result
+
+    setattr(owner, name, dying)
+
+
+INSTANTS: dict[str, Callable[[float], None]] = {
+    "before the commit": lambda _: _before(ObservationLog, "append", 0),
+    "in the commit": lambda delay: _before(ObservationLog, "append", delay),
+    "after the commit": lambda _: _after(ObservationLog, "append", 0),
+    "after the cursor": lambda _: _after(scripts, "advance_cursor", 0),
+    "in the tidying": lambda delay: _before(ObservationLog, "tidy", delay),
+    "after the joining": lambda _: _after(upkeep, "join", 0),
+    "in the erasing": lambda delay: _before(ObservationLog, "erase", delay),
+    "before the files go": lambda _: _before(table_files.TableFiles, "delete", 0),
+}
+
+
+if __name__ == "__main__":
+    sink.TIDY_EVERY = TIDY_EVERY
+    INSTANTS[sys.argv[2]](float(sys.argv[3]))
+    asyncio.run(worker._main(int(sys.argv[1])))
