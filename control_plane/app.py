@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
 from control_plane import auth, rates, telemetry, web
+from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.routes import BLUEPRINTS
@@ -103,6 +104,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         gate=auth.Gate(settings, ring, limiter, clock),
         hub=Hub(client, keys, reader, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
+        registry=Registry(client, keys),
         store=LeadStore(StoreOptions.of(settings)) if background else None,
     )
     attach(app, made)
@@ -126,7 +128,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
 
             sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
             await running.enter_async_context(
-                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare, sender)
+                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare, sender, made.registry)
             )
         else:
             await prepare()

@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 from redis.exceptions import RedisError
 
+from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
@@ -42,10 +43,11 @@ class Background:
         replica: str,
         prepare: Callable[[], Awaitable[None]],
         webhooks: Sender,
+        registry: Registry,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
         self._presence = Presence(client, keys, replica, prepare)
-        self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence)
+        self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence, registry)
         self._scripts, self._webhooks = scripts, webhooks
         self._tasks: list[asyncio.Task[None]] = []
 

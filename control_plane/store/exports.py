@@ -69,6 +69,14 @@ class _Record:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Exports that were deleted, and those of the same time that are still being written."""
+
+    deleted: int
+    running: int
+
+
 class Exports:
     """The export jobs of this worker."""
 
@@ -95,6 +103,27 @@ class Exports:
         if record.status == "running" and export not in self._jobs and _age(record) > STALE:
             await self._begin(tenant, export, record.request)
         return await self._wait(tenant, export, wait_s)
+
+    async def expire(self, tenant: str, before: datetime) -> Expired:
+        """Delete the files of all exports of a tenant that began before a moment; asked for again, they are made anew.
+
+        One that is being written is left to its end: expire again then. One whose worker died has written nothing.
+        """
+        deleted = running = 0
+        began = before.timestamp() * 1000
+        names: Any = await self._redis.zrangebyscore(self._keys.tenant_exports(tenant), "-inf", began)
+        for raw in names:
+            export = raw.decode()
+            record = await self._record(tenant, export)
+            if record is None or record.status not in {"ready", "running"}:
+                continue
+            if record.status == "running" and (export in self._jobs or _age(record) <= STALE):
+                running += 1
+                continue
+            await self._objects.delete(_object_key(tenant, export, record.request))
+            await self._note(export, status="expired")
+            deleted += record.status == "ready"
+        return Expired(deleted, running)
 
     async def close(self) -> None:
         """End the jobs that run; another worker begins them again when they are asked for."""
@@ -198,7 +227,7 @@ class Exports:
             return not await self._objects.exists(_object_key(record.tenant, export, record.request))
         if record.status == "running":
             return export not in self._jobs and _age(record) > STALE
-        return record.status == "failed"
+        return record.status in {"failed", "expired"}
 
     async def _record(self, tenant: str, export: str) -> _Record | None:
         fields: Any = await self._redis.hgetall(self._keys.export(export))

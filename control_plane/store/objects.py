@@ -69,6 +69,14 @@ class Objects:
             raise
         return True
 
+    async def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is as good as deleted."""
+        try:
+            await self._call("delete_object", Key=key)
+        except ClientError as exc:
+            if _code(exc) not in _MISSING:
+                raise
+
     async def presigned(self, key: str, *, seconds: int) -> str:
         """A URL that fetches the object, as the attachment it was stored as, until ``seconds`` from now."""
         client = await self._connected()

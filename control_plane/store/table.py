@@ -2,10 +2,10 @@
 
 A commit carries three application transactions (Delta's ``txn`` actions): the number of the batch and the two halves of
 the stream id of its last entry. Rows and place therefore change in one atomic step, and of two sinks that
-both store batch *n* one is refused by Delta, whichever of them holds the lease. Erasing and joining files take numbers as
-well: whatever adds a file to the table has the next number, or is refused. So what a slow sink still has in its hands
-cannot bring back what was erased, and a file that no version refers to can be deleted once a number was taken after it
-was written. All methods block; call them in a thread.
+both store batch *n* one is refused by Delta, whichever of them holds the lease. Erasing and joining files take numbers
+as well: whatever adds a file to the table has the next number, or is refused. So what a slow sink still has in its
+hands cannot bring back what was erased, and a file that no version refers to can be deleted once a number was taken
+after it was written. All methods block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -142,6 +142,12 @@ class ObservationLog:
 
         return self._collect(rows).with_columns(pl.col(_LISTS).fill_null([]))
 
+    def leads(self, tenant: str, until: Position, which: pl.Expr) -> pl.DataFrame:
+        """``lead_id, task_id, lead`` of a tenant's rows up to a place on the stream, as of now: those of ``which``."""
+        theirs = (pl.col(PARTITION) == tenant) & ~_past(until) & which
+        self._latest()
+        return self._collect(lambda table: pl.scan_delta(table).filter(theirs).select("lead_id", "task_id", "lead"))
+
     def tidy(self, memory_mb: int) -> upkeep.Tidied:
         """Join small files tenant by tenant, delete what nobody needs any more, and shorten the log of commits.
 
@@ -237,10 +243,8 @@ def _delete(table: DeltaTable, tenant: str, places: list[tuple[int, int]], marks
         f"(stream_seq = {seq} AND stream_ms IN ({', '.join(map(str, each))}))" for seq, each in by_seq.items()
     ]
     times = [ms for _, ms in places]
-    table.delete(
-        f"{PARTITION} = '{tenant}' AND stream_ms >= {min(times)} AND stream_ms <= {max(times)} AND ({' OR '.join(alternatives)})",
-        commit_properties=marks,
-    )
+    within = f"{PARTITION} = '{tenant}' AND stream_ms >= {min(times)} AND stream_ms <= {max(times)}"
+    table.delete(f"{within} AND ({' OR '.join(alternatives)})", commit_properties=marks)
 
 
 def _places(table: DeltaTable, tenant: str, lead_ids: Collection[str], until: Position) -> list[tuple[int, int]]:

@@ -87,12 +87,30 @@ class TenantView:
         self.changed_at = max(self.changed_at, self.position)
         known = self._related(news)
         members = [sighting for group in known.values() for sighting in group]
-        rows = [
-            self._settle(group)
-            for component in _components(sorted([*members, *news], key=lambda sighting: sighting.position))
-            for group in self._businesses(component)
+        self._replace(known.keys(), frame_of(self._rows([*members, *news]), VIEW_SCHEMA))
+
+    def all_ids(self, lead_ids: Collection[str]) -> set[str]:
+        """Every id that these leads go by or went by before they were merged."""
+        standing = {self.standing_id(lead_id) for lead_id in lead_ids}
+        return {*lead_ids, *standing, *(alias for alias in self._aliases if self.standing_id(alias) in standing)}
+
+    def erase(self, lead_ids: Collection[str], until: Position, at: Position) -> None:
+        """Forget the observations of some leads up to a place on the stream; ``at`` is when that was decided.
+
+        What was seen of them later stays, and is what they are then. To be repeated without harm.
+        """
+        standing = {self.standing_id(lead_id) for lead_id in lead_ids}
+        kept = [
+            sighting
+            for lead_id in standing
+            for sighting in self.sightings(lead_id)
+            if sighting.position > until or sighting.lead_id not in lead_ids
         ]
-        self._replace(known.keys(), frame_of(rows, VIEW_SCHEMA))
+        self._aliases = {a: to for a, to in self._aliases.items() if self.standing_id(a) not in standing}
+        for lead_id in standing:
+            self._history.pop(lead_id, None)
+        self._replace(standing, frame_of(self._rows(kept), VIEW_SCHEMA))
+        self.changed_at = max(self.changed_at, at)
 
     def _related(self, news: Sequence[Sighting]) -> dict[str, list[Sighting]]:
         """The standing leads that share an id or an identifier with the news, and their sightings."""
@@ -112,6 +130,14 @@ class TenantView:
             lead_id: [Sighting(Position(ms, seq), self.tenant, task_ids[0], "", Lead.model_validate_json(lead))]
             for lead_id, ms, seq, task_ids, lead in rows.iter_rows()
         }
+
+    def _rows(self, sightings: Iterable[Sighting]) -> list[dict[str, object]]:
+        """The rows of the businesses that these are sightings of."""
+        return [
+            self._settle(group)
+            for component in _components(sorted(sightings, key=lambda sighting: sighting.position))
+            for group in self._businesses(component)
+        ]
 
     def _businesses(self, component: Sequence[Sighting]) -> list[list[Sighting]]:
         """Related sightings, sorted into one group a business: those with one lead id, and those that are the same."""

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -38,6 +39,7 @@ class Views:
         self._redis, self._keys, self._table = redis, keys, table
         self._views: dict[str, TenantView] = {}
         self._position = Position()
+        self._forgotten = "0-0"
         self._lock = asyncio.Lock()
 
     async def of(self, tenant: str) -> TenantView:
@@ -63,6 +65,15 @@ class Views:
         return {tenant: view.frame.height for tenant, view in self._views.items()}
 
     async def _catch_up(self) -> None:
+        erasures: Any = await self._redis.xrange(self._keys.erasures(), min=f"({self._forgotten}")
+        await self._take_in()
+        # Behind the stream: an erasure is about what stood there when it was decided.
+        for raw, fields in erasures:
+            if view := self._views.get(fields[b"tenant"].decode()):
+                await asyncio.to_thread(_forget, view, raw, fields)
+            self._forgotten = raw.decode()
+
+    async def _take_in(self) -> None:
         while self._views:
             entries, cursor = await self._entries(after=self._position)
             if cursor > self._position:
@@ -96,6 +107,10 @@ class Views:
         if not self._views:
             self._position = view.position
         view.position = max(view.position, self._position)
+        erasures: Any = await self._redis.xrange(self._keys.erasures())
+        for raw, fields in erasures:
+            if fields[b"tenant"].decode() == tenant:  # its rows may still be in the log
+                await asyncio.to_thread(_forget, view, raw, fields)
         return view
 
     def _deliver(self, sightings: Sequence[Sighting]) -> None:
@@ -122,3 +137,8 @@ class Views:
             pipe.hget(self._keys.sink_cursor(), "cursor")
             entries, cursor = await pipe.execute()
         return entries, Position.parse(cursor) if cursor else Position()
+
+
+def _forget(view: TenantView, entry: bytes, fields: dict[bytes, bytes]) -> None:
+    lead_ids = frozenset(orjson.loads(fields[b"lead_ids"]))
+    view.erase(lead_ids, Position.parse(fields[b"until"]), at=Position.parse(entry))

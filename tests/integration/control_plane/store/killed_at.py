@@ -1,7 +1,7 @@
 """The store worker, as it is, that kills itself with SIGKILL at a chosen instant.
 
-``python -m tests.integration.control_plane.store.killed_at FD INSTANT DELAY_MS``: the third time that the instant comes,
-DELAY_MS later. FD is what the worker takes.
+``python -m tests.integration.control_plane.store.killed_at FD INSTANT DELAY_MS``: the second time that the instant
+comes, DELAY_MS later. FD is what the worker takes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from control_plane.store import scripts, sink, table_files, upkeep, worker
+from control_plane.store import erasing, scripts, sink, table_files, upkeep, worker
 from control_plane.store.table import ObservationLog
 
 TIDY_EVERY = 4
-TIMES_BEFORE = 2  # a sink that dies in its first batch never shows what a second one finds behind it
+FEW_FILES = 2
+TIMES_BEFORE = 1  # a sink that dies in its first batch never shows what a second one finds behind it
 
 _passed = 0
 
@@ -73,10 +74,12 @@ INSTANTS: dict[str, Callable[[float], None]] = {
     "after the joining": lambda _: _after(upkeep, "join", 0),
     "in the erasing": lambda delay: _before(ObservationLog, "erase", delay),
     "before the files go": lambda _: _before(table_files.TableFiles, "delete", 0),
+    "before a step of an erasure": lambda _: _before(erasing.Erasing, "_step", 0),
+    "after a step of an erasure": lambda _: _after(erasing.Erasing, "_step", 0),
 }
 
 
 if __name__ == "__main__":
-    sink.TIDY_EVERY = TIDY_EVERY
+    sink.TIDY_EVERY, upkeep.FEW_FILES = TIDY_EVERY, FEW_FILES
     INSTANTS[sys.argv[2]](float(sys.argv[3]))
     asyncio.run(worker._main(int(sys.argv[1])))
