@@ -138,11 +138,6 @@ class Registry:
         keys = self._keys.erasure(erasure), self._keys.erasures_open()
         return bool(await self._redis.eval(_source("finish"), len(keys), *keys, erasure, ttl_s))
 
-    async def erase_events(self, task: str, entries: Sequence[bytes]) -> int:
-        """Take events out of a task's stream; how many were there. At most some thousand at once."""
-        keys = self._keys.events(task), self._keys.task(task)
-        return int(await self._redis.eval(_source("erase_events"), len(keys), *keys, *entries))
-
     async def erasure(self, tenant: str, erasure: str) -> ErasureView:
         """An erasure as it stands; NotFound."""
         flat = await self._redis.hgetall(self._keys.erasure(erasure))

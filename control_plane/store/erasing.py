@@ -204,7 +204,7 @@ class Erasing:
                 doomed += [entry for entry, fields in page if _tells_of(work, fields)]
                 after = f"({page[-1][0].decode()}"
             for start in range(0, len(doomed), PAGE):
-                await self._add(work, events=await self._registry.erase_events(task, doomed[start : start + PAGE]))
+                await self._add(work, events=await self._redis.xdel(key, *doomed[start : start + PAGE]))
             adopted = [
                 identifier
                 async for identifier, lead_id in self._redis.hscan_iter(self._keys.found(task), count=PAGE)

@@ -57,7 +57,7 @@ class Hub:
     async def tail(self, task: str, asked: tuple[int, int] | None, kinds: frozenset[str] | None) -> tuple[Tail, Resume]:
         """Follow a task's events from behind ``asked``; ``close`` the tail when done."""
         key = self._keys.events(task)
-        start = resume(asked, await self._extent(task))
+        start = resume(asked, await self._extent(key))
         topic = self._topics.get(key)
         if topic is None:
             newest = await self._reader.newest(key)
@@ -91,9 +91,9 @@ class Hub:
                 boxes.extend(box for box in event.data.get("boxes", []) if isinstance(box, dict))
         return boxes
 
-    async def _extent(self, task: str) -> Extent | None:
+    async def _extent(self, key: str) -> Extent | None:
         try:
-            info = await self._client.xinfo_stream(self._keys.events(task))
+            info = await self._client.xinfo_stream(key)
         except ResponseError as exc:
             if "no such key" in str(exc):
                 return None
@@ -101,8 +101,7 @@ class Hub:
         first, last = info["first-entry"], ids.stream_position(info["last-generated-id"].decode())
         assert last is not None
         oldest = ids.stream_position(first[0].decode()) if first else last
-        erased = int(await self._client.hget(self._keys.task(task), "events_erased") or 0)
-        return Extent(oldest or last, last, trimmed=info["entries-added"] > info["length"] + erased)
+        return Extent(oldest or last, last, trimmed=info["entries-added"] > info["length"])
 
     def _leave(self, topic: Topic) -> None:
         assert topic.followed is not None

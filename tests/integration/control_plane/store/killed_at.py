@@ -1,7 +1,7 @@
 """The store worker, as it is, that kills itself with SIGKILL at a chosen instant.
 
-``python -m tests.integration.control_plane.store.killed_at FD INSTANT DELAY_MS``: the second time that the instant
-comes, DELAY_MS later. FD is what the worker takes.
+``python -m tests.integration.control_plane.store.killed_at FD INSTANT BEFORE DELAY_MS``: when the instant has come
+BEFORE times and comes again, DELAY_MS later. FD is what the worker takes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from control_plane.store.table import ObservationLog
 
 TIDY_EVERY = 4
 FEW_FILES = 2
-TIMES_BEFORE = 1  # a sink that dies in its first batch never shows what a second one finds behind it
 
-_passed = 0
+_still_to_pass = 0
 
 
 def _die(delay_ms: float) -> None:
-    global _passed
-    _passed += 1
-    if _passed <= TIMES_BEFORE:
+    global _still_to_pass
+    _still_to_pass -= 1
+    if _still_to_pass >= 0:
         return
     if delay_ms:
         threading.Timer(delay_ms / 1000, os.kill, (os.getpid(), signal.SIGKILL)).start()
@@ -81,5 +80,6 @@ INSTANTS: dict[str, Callable[[float], None]] = {
 
 if __name__ == "__main__":
     sink.TIDY_EVERY, upkeep.FEW_FILES = TIDY_EVERY, FEW_FILES
-    INSTANTS[sys.argv[2]](float(sys.argv[3]))
+    _still_to_pass = int(sys.argv[3])
+    INSTANTS[sys.argv[2]](float(sys.argv[4]))
     asyncio.run(worker._main(int(sys.argv[1])))

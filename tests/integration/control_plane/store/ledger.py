@@ -83,14 +83,21 @@ class SinkProcess:
         assert self._process.returncode == -signal.SIGKILL
         return True
 
-    def close(self) -> None:
-        if self._process.poll() is None:
+    @property
+    def is_dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def close(self) -> bool:
+        """End it; whether it had met its end by itself."""
+        dead = self.is_dead
+        if not dead:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         if self._writer is not None:
             self._writer.close()
         else:
             self._socket.close()
+        return dead
 
 
 @dataclass
@@ -129,7 +136,7 @@ class Ledger:
         """One sink after the other, each with its end, until no end is left."""
         while ends:
             end = ends.pop()
-            chosen = () if end == AT_RANDOM else (end, str(self.dice.uniform(0, 40)))
+            chosen = () if end == AT_RANDOM else (end, str(self.dice.randint(0, 2)), str(self.dice.uniform(0, 40)))
             sink = SinkProcess(self.options, *chosen)
             try:
                 await sink.ready()
