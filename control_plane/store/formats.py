@@ -7,14 +7,16 @@ for programs and carry the whole lead, Excel is the CSV's columns as a workbook,
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from control_plane.store.models import ExportColumn, ExportFormat, ExportRequest
+from control_plane.store.schema import VIEW_SCHEMA
 
 COLUMNS: tuple[str, ...] = get_args(ExportColumn)
 
@@ -61,7 +63,18 @@ KINDS: dict[ExportFormat, FileKind] = {
 }
 
 
-def chunks(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names.
+
+    ``frames`` is gone through once; who makes it holds what it reads from until it is closed.
+    """
+
+    total: int
+    frames: Iterator[pl.DataFrame]
+
+
+def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
     """The file in pieces, each with the number of rows written by then. Excel and Parquet are made in ``scratch``."""
     match request.format:
         case "csv":
@@ -76,29 +89,41 @@ def chunks(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterato
             return _parquet(request, rows, scratch)
 
 
+def columns_read(request: ExportRequest) -> list[str]:
+    """The columns of VIEW_SCHEMA that the file is made of."""
+    if request.format in {"json", "jsonl"}:
+        return ["lead"]
+    columns: list[str] = list(request.columns or COLUMNS)
+    return [*columns, "phones_e164"] if "phones" in columns else columns
+
+
 def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:
     """The asked-for columns as a spreadsheet takes them: numbers stay numbers, the rest becomes harmless text."""
     return rows.select(_cell(column, request).alias(column) for column in request.columns or COLUMNS)
 
 
-def _csv(request: ExportRequest, rows: pl.DataFrame) -> Iterator[tuple[int, bytes]]:
+def _csv(request: ExportRequest, rows: Rows) -> Iterator[tuple[int, bytes]]:
     names = ",".join(request.columns or COLUMNS)
     yield 0, (b"\xef\xbb\xbf" if request.bom else b"") + names.encode() + b"\r\n"
-    for start in range(0, rows.height, CHUNK_ROWS):
-        cells = text_cells(rows.slice(start, CHUNK_ROWS), request)
+    written = 0
+    for frame in rows.frames:
+        cells = text_cells(frame, request)
         text = cells.write_csv(include_header=False, line_terminator="\r\n", quote_style="necessary")
-        yield start + cells.height, text.encode()
+        written += frame.height
+        yield written, text.encode()
 
 
-def _json(rows: pl.DataFrame, *, opening: bytes, between: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
+def _json(rows: Rows, *, opening: bytes, between: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
     yield 0, opening
-    for start in range(0, rows.height, CHUNK_ROWS):
-        leads = rows["lead"].slice(start, CHUNK_ROWS)
-        yield start + len(leads), (between if start else b"") + between.join(lead.encode() for lead in leads)
-    yield rows.height, closing
+    written = 0
+    for frame in rows.frames:
+        text = between.join(lead.encode() for lead in frame["lead"])
+        yield written + frame.height, (between if written else b"") + text
+        written += frame.height
+    yield written, closing
 
 
-def _excel(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
     import xlsxwriter  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
@@ -115,20 +140,28 @@ def _excel(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterato
             sheet = workbook.add_worksheet("Leads")
             sheet.freeze_panes(1, 0)
             sheet.write_row(0, 0, list(request.columns or COLUMNS))
-            for start in range(0, rows.height, CHUNK_ROWS):
-                cells = text_cells(rows.slice(start, CHUNK_ROWS), request)
-                for offset, row in enumerate(cells.iter_rows(), start=start + 1):
-                    sheet.write_row(offset, 0, [_excel_cell(value) for value in row])
-                yield start + cells.height, b""
-        yield from _file(path, rows.height)
+            written = 0
+            for frame in rows.frames:
+                for row in text_cells(frame, request).iter_rows():
+                    written += 1
+                    sheet.write_row(written, 0, [_excel_cell(value) for value in row])
+                yield written, b""
+        yield from _file(path, written)
 
 
-def _parquet(request: ExportRequest, rows: pl.DataFrame, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
+    columns = list(request.columns or COLUMNS)
+
+    def read(
+        with_columns: Sequence[str] | None, predicate: object, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        yield from (frame.select(with_columns or columns) for frame in rows.frames)
+
+    source = register_io_source(read, schema=pl.Schema({name: VIEW_SCHEMA[name] for name in columns}))
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "leads.parquet"
-        columns = list(request.columns or COLUMNS)
-        rows.lazy().select(columns).sink_parquet(path, row_group_size=CHUNK_ROWS * 10)
-        yield from _file(path, rows.height)
+        source.sink_parquet(path, row_group_size=CHUNK_ROWS * 10)
+        yield from _file(path, rows.total)
 
 
 def _file(path: Path, rows: int) -> Iterator[tuple[int, bytes]]:

@@ -142,6 +142,14 @@ class ObservationLog:
 
         return self._collect(rows).with_columns(pl.col(_LISTS).fill_null([]))
 
+    def scan(self, tenant: str, until: Position) -> pl.LazyFrame:
+        """A tenant's rows up to a place, unsorted, to be collected in pieces: as of now, whatever is stored later."""
+        with self._lock:
+            assert self._table is not None, "ask what is stored before reading it"
+            rows = pl.scan_delta(self._table)
+        theirs = rows.filter((pl.col(PARTITION) == tenant) & ~_past(until))
+        return theirs.select(LOG_SCHEMA.names()).with_columns(pl.col(_LISTS).fill_null([]))
+
     def leads(self, tenant: str, until: Position, which: pl.Expr) -> pl.DataFrame:
         """``lead_id, task_id, lead`` of a tenant's rows up to a place on the stream, as of now: those of ``which``."""
         theirs = (pl.col(PARTITION) == tenant) & ~_past(until) & which

@@ -6,15 +6,13 @@ import csv
 import io
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, _excel_cell, chunks
+from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, Rows, _excel_cell, chunks, columns_read
 from control_plane.store.models import ExportRequest
-from control_plane.store.schema import Position, Sighting
-from control_plane.store.view import TenantView
+from control_plane.store.schema import VIEW_SCHEMA, Position, Sighting, frame_of, view_row
 from leads.model import Lead, Phone
 from tests.integration.control_plane.store.sample import lead
 
@@ -25,14 +23,15 @@ HEADER = (
 )
 
 
-def rows(*leads: Lead) -> pl.DataFrame:
-    view = TenantView("acme")
-    view.apply([Sighting(Position(1, n), "acme", "tsk_1", "", each) for n, each in enumerate(leads)])
-    return view.frame.sort("stream_seq")
+def rows(request: ExportRequest, *leads: Lead) -> Rows:
+    columns = columns_read(request)
+    sightings = [Sighting(Position(1, n), "acme", "tsk_1", "", each) for n, each in enumerate(leads)]
+    frame = frame_of([view_row(sighting.lead, [sighting]) for sighting in sightings], VIEW_SCHEMA).select(columns)
+    return Rows(frame.height, frame.iter_slices(2))
 
 
 def csv_of(request: ExportRequest, *leads: Lead) -> str:
-    return b"".join(data for _, data in chunks(request, rows(*leads), Path())).decode()
+    return b"".join(data for _, data in chunks(request, rows(request, *leads), Path())).decode()
 
 
 def read(text: str) -> list[dict[str, str]]:
