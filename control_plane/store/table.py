@@ -2,10 +2,9 @@
 
 A commit carries three application transactions (Delta's ``txn`` actions): the number of the batch and the two halves of
 the stream id of its last entry. Rows and place therefore change in one atomic step, and of two sinks that
-both store batch *n* one is refused by Delta, whichever of them holds the lease. Erasing and joining files take numbers
-as well: whatever adds a file to the table has the next number, or is refused. So what a slow sink still has in its
-hands cannot bring back what was erased, and a file that no version refers to can be deleted once a number was taken
-after it was written. All methods block; call them in a thread.
+both store batch *n* one is refused by Delta, whichever of them holds the lease. Erasing puts up a fence first, a change
+of the table's properties, behind which nothing that was begun before it can be committed: a slow sink cannot bring
+back what was erased, and files that no version refers to can be deleted. All methods block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -40,6 +39,8 @@ PROPERTIES = {
     # A commit every 2 s makes 43,000 a day; who follows the table by version must look this often.
     "delta.logRetentionDuration": "interval 6 hours",
 }
+
+FENCE = "leadfleet.fence"
 
 ERASED_AT_ONCE = 2_000
 """Rows that one commit erases: they are named one by one in its predicate."""
@@ -83,16 +84,17 @@ class Erased:
 class ObservationLog:
     """The table at ``uri``; made when it is first opened. One instance may be used from several threads."""
 
-    def __init__(self, uri: str, storage_options: dict[str, str], files: TableFiles) -> None:
+    def __init__(self, uri: str, storage_options: dict[str, str], files: TableFiles | None = None) -> None:
         self._uri = uri
         self._storage_options = storage_options
-        self._files = files
+        self._files = files or TableFiles(uri)
         self._table: DeltaTable | None = None
         self._lock = threading.Lock()  # a DeltaTable is refreshed in place
 
     @classmethod
     def of(cls, options: StoreOptions) -> ObservationLog:
-        return cls(options.leads_uri, storage_options(options), TableFiles(options))
+        files = TableFiles(options.leads_uri, region=options.s3_region, endpoint=options.s3_endpoint)
+        return cls(options.leads_uri, storage_options(options), files)
 
     def stored(self) -> Stored:
         """How far the log has come, as of now."""
@@ -108,21 +110,20 @@ class ObservationLog:
     def erase(self, tenant: str, lead_ids: Collection[str], until: Position) -> Erased:
         """Remove a tenant's rows of some leads, up to a place on the stream, and delete every file that held them.
 
-        Takes numbers like a batch; BatchTaken when a sink was faster. Safe to repeat, after a crash as well.
+        Takes numbers like batches; BatchTaken when a sink was faster. Safe to repeat, after a crash as well.
         """
         table = self._open()
-        stored = _stored(table)
-        # What no version needs any more: earlier forms of the files, and those of sinks that died before their
-        # commit. Whoever wrote one of them wanted the number that is taken below, or an earlier one.
+        # What no version needs: earlier forms of the files, and those of sinks that died before their commit. Whoever
+        # wrote one of them and has not committed yet is refused from the fence on.
         superfluous = set(upkeep.unreferenced(table, f"{PARTITION}={tenant}/"))
+        _fence(table)
         superfluous |= _files_of(table, tenant)
         places = _places(table, tenant, lead_ids, until)
         doomed = _at_once(places)
-        marks = _taking(table, stored.batch + 1, stored.position)
         if doomed:
-            _committed(stored.batch + 1, lambda: _delete(table, tenant, doomed, marks))
-        else:  # a delete without a match commits nothing, and the number would not be taken
-            _committed(stored.batch + 1, lambda: _append(table, None, marks))
+            stored = _stored(table)
+            marks = _taking(table, stored.batch + 1, stored.position)
+            _committed(stored.batch + 1, partial(_delete, table, tenant, doomed, marks))
         self._files.delete(superfluous - _files_of(table, tenant))
         return Erased(len(doomed), complete=len(doomed) == len(places))
 
@@ -159,20 +160,9 @@ class ObservationLog:
     def tidy(self, memory_mb: int) -> upkeep.Tidied:
         """Join small files tenant by tenant, delete what nobody needs any more, and shorten the log of commits.
 
-        Joining takes numbers like a batch; BatchTaken when a sink was faster. What was done until then stays done.
+        DeltaError or OSError when that fails; what was done until then stays done, and nothing else is touched.
         """
-        table = self._open()
-        target = upkeep.target_bytes(memory_mb)
-        joined = made = 0
-        for tenant in upkeep.with_many_small_files(table, PARTITION, target):
-            stored = _stored(table)
-            marks = _taking(table, stored.batch + 1, stored.position)
-            done = _committed(
-                stored.batch + 1,
-                partial(upkeep.join, table, (PARTITION, "=", tenant), target, memory_mb, marks),
-            )
-            joined, made = joined + done["numFilesRemoved"], made + done["numFilesAdded"]
-        return upkeep.Tidied(joined, made, upkeep.clean(table))
+        return upkeep.tidy(self._open(), PARTITION, memory_mb)
 
     def _collect(self, query: Callable[[DeltaTable], pl.LazyFrame]) -> pl.DataFrame:
         for tries_left in reversed(range(READ_TRIES)):
@@ -236,10 +226,22 @@ def _committed(batch: int, write: Callable[[], T]) -> T:
         raise BatchTaken(batch) from exc
 
 
-def _append(table: DeltaTable, rows: pl.DataFrame | None, marks: CommitProperties) -> None:
+def _fence(table: DeltaTable) -> None:
+    """Take a number with a change of the table's properties: Delta refuses whatever was begun before it."""
+    stored = _stored(table)
+    batch = stored.batch + 1
+    marks = _taking(table, batch, stored.position)
+    _committed(
+        batch,
+        partial(
+            table.alter.set_table_properties, {FENCE: str(batch)}, raise_if_not_exists=False, commit_properties=marks
+        ),
+    )
+
+
+def _append(table: DeltaTable, rows: pl.DataFrame, marks: CommitProperties) -> None:
     # A table of a newer version may have columns that we do not know: they stay null in our rows.
-    merged = pl.DataFrame(schema=LOG_SCHEMA) if rows is None else rows
-    write_deltalake(table, merged, mode="append", schema_mode="merge", commit_properties=marks)
+    write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=marks)
 
 
 def _delete(table: DeltaTable, tenant: str, places: list[tuple[int, int]], marks: CommitProperties) -> None:

@@ -16,14 +16,14 @@ DELETED_AT_ONCE = 1_000
 class TableFiles:
     """Deletes data files of the table by their path in it. Blocks; used by one thread at a time."""
 
-    def __init__(self, options: StoreOptions) -> None:
-        self._options = options
+    def __init__(self, uri: str, *, region: str | None = None, endpoint: str | None = None) -> None:
+        self._uri, self._region, self._endpoint = uri, region, endpoint
         self._client: Any = None
 
     def delete(self, paths: Collection[str]) -> None:
         """Delete files; those that are gone already count as deleted. OSError when one could not be."""
-        if not self._options.leads_uri.startswith("s3://"):
-            root = Path(unquote(urlsplit(self._options.leads_uri).path))
+        if not self._uri.startswith("s3://"):
+            root = Path(unquote(urlsplit(self._uri).path))
             for path in paths:
                 (root / path).unlink(missing_ok=True)
             return
@@ -32,7 +32,7 @@ class TableFiles:
             self._delete_objects(ordered[start : start + DELETED_AT_ONCE])
 
     def _delete_objects(self, paths: list[str]) -> None:
-        where = urlsplit(self._options.leads_uri)
+        where = urlsplit(self._uri)
         prefix = where.path.strip("/")
         objects = [{"Key": f"{prefix}/{path}" if prefix else path} for path in paths]
         answer = self._connected().delete_objects(Bucket=where.netloc, Delete={"Objects": objects, "Quiet": True})
@@ -48,9 +48,9 @@ class TableFiles:
 
             self._client = get_session().create_client(
                 "s3",
-                region_name=self._options.s3_region,
-                endpoint_url=self._options.s3_endpoint,
-                config=Config(s3={"addressing_style": "path" if self._options.s3_endpoint else "auto"}),
+                region_name=self._region,
+                endpoint_url=self._endpoint,
+                config=Config(s3={"addressing_style": "path" if self._endpoint else "auto"}),
             )
         return self._client
 

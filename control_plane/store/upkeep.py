@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import structlog
-from deltalake import CommitProperties, DeltaTable, Field, Schema
+from deltalake import DeltaTable, Field, Schema
 
 VACUUM_AFTER = timedelta(hours=24)
 """How long a file that was replaced, or never committed, is kept: far longer than any query of an older version runs,
@@ -33,32 +33,29 @@ class Tidied:
     deleted: int
 
 
-def target_bytes(memory_mb: int) -> int:
-    """How large joined files become, so that joining them takes ``memory_mb`` at most."""
-    return (memory_mb - FIXED_MB) // 2 * 1024 * 1024
+def tidy(table: DeltaTable, partition: str, memory_mb: int) -> Tidied:
+    """Join small files tenant by tenant within ``memory_mb``, delete files that nobody has needed for a day, write a
+    checkpoint and drop the commits that it makes needless."""
+    target = (memory_mb - FIXED_MB) // 2 * 1024 * 1024
+    joined = made = 0
+    for tenant in _with_many_small_files(table, partition, target):
+        done = join(table, (partition, "=", tenant), target, memory_mb)
+        joined, made = joined + done["numFilesRemoved"], made + done["numFilesAdded"]
+    hours = int(VACUUM_AFTER.total_seconds() // 3600)
+    deleted = table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    return Tidied(joined, made, len(deleted))
 
 
-def join(
-    table: DeltaTable, tenant: tuple[str, str, str], target: int, memory_mb: int, marks: CommitProperties
-) -> dict[str, Any]:
+def join(table: DeltaTable, tenant: tuple[str, str, str], target: int, memory_mb: int) -> dict[str, Any]:
     """Join a tenant's small files in one commit; Delta's figures of it."""
     return table.optimize.compact(
         partition_filters=[tenant],
         target_size=target,
         max_concurrent_tasks=1,
         max_spill_size=memory_mb * 1024 * 1024,
-        commit_properties=marks,
     )
-
-
-def clean(table: DeltaTable) -> int:
-    """Delete files that nobody has needed for a day, write a checkpoint and drop the commits that it makes needless;
-    the number of files deleted."""
-    hours = int(VACUUM_AFTER.total_seconds() // 3600)
-    deleted = table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
-    table.create_checkpoint()
-    table.cleanup_metadata()
-    return len(deleted)
 
 
 def unreferenced(table: DeltaTable, prefix: str) -> list[str]:
@@ -86,7 +83,7 @@ def _fields(schema: pl.Schema) -> list[Field]:
     return list(Schema.from_arrow(schema).fields)
 
 
-def with_many_small_files(table: DeltaTable, partition: str, target: int) -> list[str]:
+def _with_many_small_files(table: DeltaTable, partition: str, target: int) -> list[str]:
     """Tenants with files that are worth joining."""
     files = pl.DataFrame(table.get_add_actions(flatten=True))
     if files.is_empty():

@@ -194,13 +194,10 @@ class TenantView:
             for sighting in group
             if sighting.position > until or sighting.lead_id not in lead_ids
         ]
+        kept.sort(key=lambda sighting: sighting.position)
         self._aliases = {alias: to for alias, to in self._aliases.items() if self.standing_id(alias) not in known}
         self._history.remove(known)
-        rows = self._settle(
-            group
-            for component in _components(sorted(kept, key=lambda sighting: sighting.position))
-            for group in self._businesses(component)
-        )
+        rows = self._settle(group for component in _components(kept) for group in self._businesses(component))
         self._retire(known)
         self._append(rows)
         self._fold(share=0.0)  # files that still hold them are written anew
