@@ -147,6 +147,8 @@ class Ledger:
             finally:
                 sink.close()
             self.kills[end] += 1
+            if self.kills.total() % 20 == 0:
+                print(f"{self.kills.total()} kills, {len(self.appended)} observations", flush=True)
 
     async def _produce(self) -> None:
         while True:
