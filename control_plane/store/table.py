@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.writer import write_deltalake
 
@@ -114,13 +114,22 @@ class ObservationLog:
             return self._table
 
     def _open(self) -> DeltaTable:
-        return DeltaTable.create(
+        table = DeltaTable.create(
             self._uri,
             schema=LOG_SCHEMA,
             mode="ignore",
             partition_by=[PARTITION],
             storage_options=self._storage_options,
         )
+        wanted = Schema.from_arrow(LOG_SCHEMA)
+        known = {field.name for field in table.schema().fields}
+        missing = [field for field in wanted.fields if field.name not in known]
+        if missing:  # the table is older than these columns: its rows do not know them
+            try:
+                table.alter.add_columns(missing)
+            except CommitFailedError:  # another worker adds them
+                table.update_incremental()
+        return table
 
 
 def storage_options(options: StoreOptions) -> dict[str, str]:
