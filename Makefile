@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test soak lint bench lock clean setup chromium
+.PHONY: help demo up test soak lint bench lock clean setup chromium libreoffice
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -15,7 +15,7 @@ demo: chromium ## scrape the bundled sample town with real Chromes into leads.cs
 up: chromium ## run the whole stack on this machine until Ctrl-C
 	@$(BIN)/leadfleet up
 
-test: chromium ## run every test
+test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: chromium ## run the slow tests that kill and starve for minutes
@@ -42,3 +42,6 @@ setup:
 
 chromium: setup
 	@$(BIN)/python -m infra.bootstrap.chromium
+
+libreoffice: setup
+	@$(BIN)/python -m infra.bootstrap.libreoffice

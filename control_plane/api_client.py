@@ -111,7 +111,8 @@ class Api:
         return written
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
-        headers = self._headers | {"Accept": "application/json"}
+        # RFC 7240: what takes longer is answered with how far it is, which a person would rather see
+        headers = self._headers | {"Accept": "application/json", "Prefer": "wait=1"}
         try:
             async with self._open().request(method, self.address.url + path, headers=headers, **options) as answer:
                 text = await answer.text()

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SUFFIXES = {"csv": ".csv", "json": ".json", "excel": ".xlsx", "parquet": ".parquet"}
+SUFFIXES = {"csv": ".csv", "json": ".json", "jsonl": ".jsonl", "excel": ".xlsx", "parquet": ".parquet"}
+GZIP_SUFFIX = ".gz"
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 MOST_SLOTS = 64  # what a node accepts
@@ -62,13 +64,40 @@ def writable(target: Path) -> Path:
     return target
 
 
-def format_of(path: Path) -> str:
-    """The format that a file's name asks for."""
-    for file_format, suffix in SUFFIXES.items():
-        if path.suffix.lower() == suffix:
-            return file_format
-    endings = ", ".join(SUFFIXES.values())
-    raise click.BadParameter(f"{path.name!r} does not say which format: end it with one of {endings}")
+@dataclass(frozen=True, slots=True)
+class ExportTarget:
+    """A file that leads are written to."""
+
+    path: Path
+    file_format: str
+    compress: str | None
+
+
+def export_target(path: Path | None, file_format: str | None = None) -> ExportTarget:
+    """What a file's name and a format, as far as they are given, ask for together.
+
+    A name whose ending belongs to another format is refused: what opens it would go by the ending.
+    """
+    if path is None:
+        file_format = file_format or "csv"
+        return ExportTarget(writable(Path("leads" + SUFFIXES[file_format])), file_format, None)
+    compress = "gzip" if path.suffix.lower() == GZIP_SUFFIX else None
+    ending = (path.with_suffix("") if compress else path).suffix.lower()
+    named = next((known for known, suffix in SUFFIXES.items() if suffix == ending), None)
+    if named is None and file_format is None:
+        endings = ", ".join(SUFFIXES.values())
+        raise click.BadParameter(
+            f"{path.name!r} does not say which format: end it with one of {endings} ({GZIP_SUFFIX} after it compresses)"
+        )
+    if named and file_format and named != file_format:
+        raise click.BadParameter(
+            f"{path.name!r} is the name of a {named} file, and --format says {file_format}: leave --format out, or end "
+            f"the name with {SUFFIXES[file_format]}"
+        )
+    chosen = file_format or named or ""
+    if compress and chosen in {"excel", "parquet"}:
+        raise click.BadParameter(f"{chosen} files are compressed as they are: leave {GZIP_SUFFIX} out of {path.name!r}")
+    return ExportTarget(path, chosen, compress)
 
 
 def _writable(context: click.Context, parameter: click.Parameter, target: Path | None) -> Path | None:
@@ -159,7 +188,7 @@ def scrape(
     Ctrl-C stops the task; what it found until then is kept, and written to the file."""
     from control_plane import cli_tasks
 
-    file_format = format_of(output) if output else ""
+    target = export_target(output) if output else None
     body: dict[str, Any] = {"queries": list(urls), "max_parallel": parallel}
     if platforms:
         body["platforms"] = list(platforms)
@@ -167,7 +196,7 @@ def scrape(
         body["max_results"] = max_results
     if ignore_robots:
         body["respect_robots"] = False
-    sys.exit(run(lambda api: cli_tasks.scrape(api, body, output, file_format)))
+    sys.exit(run(lambda api: cli_tasks.scrape(api, body, target)))
 
 
 @main.command()
@@ -303,14 +332,13 @@ def remove_opt_out(value: str, region: str | None) -> None:
 @click.option("--format", "file_format", type=click.Choice(list(SUFFIXES)), help="Default: what the file's name says.")
 @click.option("--task", help="Only leads of this task.")
 def export(output: Path | None, file_format: str | None, task: str | None) -> None:
-    """Write leads to a file."""
+    """Write leads to a file; .gz at the end of its name compresses CSV and JSON."""
     from control_plane import cli_tasks
 
-    chosen = file_format or (format_of(output) if output else "csv")
-    target = output or writable(Path("leads" + SUFFIXES[chosen]))
+    target = export_target(output, file_format)
 
     async def work(api: Api) -> None:
-        await cli_tasks.export(api, chosen, target, task)
+        await cli_tasks.export(api, target, task)
 
     run(work)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,17 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.api_client import Api, ApiError
-from control_plane.cli import INTERRUPTED
+from control_plane.cli import INTERRUPTED, ExportTarget
 from control_plane.cli_output import counted, plain
 from fleet import ids
+from fleet.cancellation import to_the_end
 
 POLL_S = 0.5
-ENDED = ("completed", "error", "stopped")
 NOT_FOUND = 404
+ENDED = ("completed", "error", "stopped")
 CONFLICT = 409
 
 
-async def scrape(api: Api, body: dict[str, Any], target: Path | None, file_format: str) -> int:
+async def scrape(api: Api, body: dict[str, Any], target: ExportTarget | None) -> int:
     """Start a task, watch it to its end and write what it found to ``target``; the exit status."""
     task: str = (await api.post("/api/scraper/start", body))["task_id"]
     click.echo(f"task {task}")
@@ -36,9 +36,9 @@ async def scrape(api: Api, body: dict[str, Any], target: Path | None, file_forma
     if final["error"]:
         click.secho(plain(final["error"]), fg="red")
     if target is not None and final["total_results"]:
-        await export(api, file_format, target, task)
+        await export(api, target, task)
     elif target is not None:
-        click.echo(f"no leads, so {target} was not written")
+        click.echo(f"no leads, so {target.path} was not written")
     if interrupted:
         return INTERRUPTED
     return 0 if final["status"] == "completed" else 1
@@ -54,21 +54,56 @@ async def require(api: Api, task: str) -> None:
     await api.get(f"/api/tasks/{_id(task)}")
 
 
-async def export(api: Api, file_format: str, target: Path, task: str | None) -> None:
-    """Write all leads, or a task's, to ``target``."""
+async def export(api: Api, target: ExportTarget, task: str | None) -> None:
+    """Write all leads, or a task's, to a file. Cancelled, as by Ctrl-C, the export is cancelled too."""
+    query = {"task_id": task, "compress": target.compress}
     try:
-        made = await api.get(f"/api/export/{file_format}", **({"task_id": task} if task else {}))
+        begun = await api.get(
+            f"/api/export/{target.file_format}", **{name: each for name, each in query.items() if each}
+        )
     except ApiError as exc:
         if task and exc.status == NOT_FOUND:  # no lead matches: perhaps because there is no such task
             await require(api, task)
         raise
-    while made["status"] in {"pending", "running"}:
-        await asyncio.sleep(POLL_S)
-        made = await api.get(f"/api/export/{made['export_id']}")
+    try:
+        made = await _made(api, begun)
+    except asyncio.CancelledError:
+        await to_the_end(_give_up(api, begun["export_id"]))
+        raise
     if not made.get("url"):
         raise ApiError(f"the export ended as {made['status']}: {made.get('error') or 'ask again'}")
-    written = await api.download(made["url"], target)
-    click.echo(f"{target}: {counted(made['rows'], 'lead')}, {counted(written, 'byte')}")
+    written = await api.download(made["url"], target.path)
+    click.echo(f"{target.path}: {counted(made['rows'], 'lead')}, {counted(written, 'byte')}")
+
+
+async def _made(api: Api, export: dict[str, Any]) -> dict[str, Any]:
+    """Show an export until it has ended; its last record."""
+    started = time.monotonic()
+    with Live(console=Console(stderr=True), transient=True, refresh_per_second=4) as live:
+        while export["status"] in {"pending", "running"}:
+            live.update(_export_progress(export, time.monotonic() - started))
+            await asyncio.sleep(POLL_S)
+            export = await api.get(f"/api/export/{export['export_id']}")
+    return export
+
+
+async def _give_up(api: Api, export: str) -> None:
+    try:
+        await api.post(f"/api/export/{export}/cancel")
+    except ApiError as exc:
+        click.echo(f"export {export} may go on: {exc}", err=True)
+
+
+def _export_progress(export: dict[str, Any], elapsed_s: float) -> Table:
+    total = "" if export["total"] is None else f" of {export['total']}"
+    line = Table.grid(padding=(0, 2))
+    line.add_row(
+        "exporting" if export["status"] == "running" else "waiting for other exports",
+        f"{export['rows']}{total} leads",
+        f"{export['bytes'] / 1e6:.0f} MB stored",
+        f"{elapsed_s:.0f} s",
+    )
+    return line
 
 
 def _id(task: str) -> str:

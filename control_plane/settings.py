@@ -64,7 +64,12 @@ class Settings(BaseSettings):
         ge=16,
         description="MB of leads' columns that a store worker holds; beyond them queries read files on scratch",
     )
-    export_expiry: timedelta = Field(timedelta(hours=24), description="how long an export's URL is good")
+    export_expiry: timedelta = Field(
+        timedelta(hours=24),
+        gt=timedelta(0),
+        le=timedelta(days=7),  # SigV4 signs for no longer
+        description="how long an export's URL is good, at most 7 days",
+    )
     tidy_memory_mb: int = Field(256, ge=160, description="MB that joining small files of the leads table may take")
     stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
 

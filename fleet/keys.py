@@ -223,11 +223,20 @@ class Keys:
         return f"{self.root}:rate:{subject}:{window}"
 
     def export(self, export: str) -> str:
-        """hash · TTL = retention of exports · API, worker · API."""
+        """hash · TTL = retention of exports · store workers · store workers."""
         return f"{self.root}:export:{export}"
 
+    def export_owner(self, export: str) -> str:
+        """string · TTL · store workers · store workers: who makes the file, or clears up after it."""
+        return f"{self.root}:export-owner:{export}"
+
+    def unsettled_exports(self) -> str:
+        """zset export → begun (ms) · store workers remove what is settled · store workers · store workers: exports
+        that may have parts in object storage."""
+        return f"{self.root}:unsettled-exports"
+
     def tenant_exports(self, tenant: str) -> str:
-        """zset export → created (ms) · trimmed at retention · API · API."""
+        """zset export → created (ms) · TTL and trimmed at retention · store workers · store workers."""
         return f"{self.root}:tenant-exports:{tenant}"
 
     def watch(self, task: str) -> str:

@@ -20,7 +20,7 @@ from control_plane.erasure.models import ErasureView
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
 from control_plane.store import wire
-from control_plane.store.models import ExportRequest, ExportView, FacetQuery, LeadQuery
+from control_plane.store.models import ExportPage, ExportRequest, ExportView, FacetQuery, LeadQuery
 from control_plane.store.options import StoreOptions
 from control_plane.store.wire import Frame
 from fleet.cancellation import to_the_end
@@ -116,6 +116,16 @@ class LeadStore:
         """Have an erasure known to all views; the erasure once it is done, or as it stands after ``wait_s``."""
         args = {"tenant": tenant, "erasure": erasure, "wait_s": wait_s}
         return ErasureView.model_validate((await self._call("erase", args)).header["ok"])
+
+    async def export_cancel(self, tenant: str, export: str) -> ExportView:
+        """End an export that has not ended; NotFound."""
+        args = {"tenant": tenant, "export": export}
+        return ExportView.model_validate((await self._call("export_cancel", args)).header["ok"])
+
+    async def export_list(self, tenant: str, *, limit: int, cursor: str | None = None) -> ExportPage:
+        """The tenant's exports, latest first; BadRequest for a cursor that is none."""
+        args = {"tenant": tenant, "limit": limit, "cursor": cursor}
+        return ExportPage.model_validate((await self._call("export_list", args)).header["ok"])
 
     async def _call(self, operation: str, args: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> Frame:
         number = next(self._numbers)

@@ -41,6 +41,9 @@ RECORD_KEPT = timedelta(days=30)
 TOLD_FOR = timedelta(days=7)
 """How long the views are told; they look twice a second."""
 
+CLOCKS_APART = timedelta(seconds=5)
+"""How far the clocks of replicas, which exports are dated by, may be from the store's."""
+
 POLL_S = 0.05
 PAGE = 500
 """Events read at once: some 700 KB."""
@@ -248,7 +251,7 @@ class Erasing:
         """Delete the tenant's files of that time: which of them hold the leads is not known without reading them."""
         if not work.lead_ids:
             return
-        expired = await self._exports.expire(work.tenant, work.created_at)
+        expired = await self._exports.expire(work.tenant, work.created_at + CLOCKS_APART)
         await self._add(work, exports=expired.deleted)
         if expired.running:
             raise NotYet(f"{expired.running} exports that began before it are still being written")

@@ -1,16 +1,19 @@
 """Export formats: rows of the view as bytes, chunk by chunk, in bounded memory.
 
 CSV is for spreadsheets (RFC 4180, one documented header, text that cannot run as a formula), JSON and JSON lines are
-for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types.
+for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types. The same rows are
+the same bytes (Excel apart, which dates its file), so an upload that broke off can be gone on with.
 """
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -31,8 +34,20 @@ EXCEL_CELL = 32_767
 """Excel's limit of characters in a cell; what is longer ends with a mark."""
 CUT = " …[cut]"
 
-# A cell that begins like this, blanks aside, is run as a formula by some spreadsheet.
-_DANGEROUS = r"^(\s*[=+\-@\t\r])"
+EXCEL_ROWS = 1_048_576
+"""Excel's limit of rows in a sheet, its header included; further leads go to further sheets."""
+
+GZIP_LEVEL = 3  # half the time of the usual 6 for a file that is a tenth larger
+
+# A cell that begins like this, blanks aside, is run as a formula by some spreadsheet; Excel in Japanese, Chinese and
+# Korean takes the wide signs too.
+_DANGEROUS = r"^(\s*[=+\-@\t\r＝＋－＠])"
+
+# "+49 30 123456; +49 171 1234567" is text to every spreadsheet, for its blanks; "+4930123456" becomes a number there,
+# "+49-30-123456" a sum, and "030123456" loses its zero.
+_READABLE_PHONES = r"^\+\d{1,3} [\d ().x\-]+(; \+\d{1,3} [\d ().x\-]+)*$"
+_E164_PHONES = r"^\+\d+(; \+\d+)*$"
+_NUMBER_LIKE = r"^([\d\s().,/\-]+)$"
 
 _LISTS = {
     "phone_types",
@@ -54,7 +69,7 @@ class FileKind:
     content_type: str
 
 
-KINDS: dict[ExportFormat, FileKind] = {
+_KINDS: dict[ExportFormat, FileKind] = {
     "csv": FileKind("csv", "text/csv; charset=utf-8"),
     "json": FileKind("json", "application/json"),
     "jsonl": FileKind("jsonl", "application/x-ndjson"),
@@ -63,30 +78,39 @@ KINDS: dict[ExportFormat, FileKind] = {
 }
 
 
+def kind_of(request: ExportRequest) -> FileKind:
+    """What the file of a request is called and is. A compressed one is stored as what it is: with ``Content-Encoding``
+    clients would unpack it and keep the name of a packed file."""
+    kind = _KINDS[request.format]
+    return FileKind(f"{kind.extension}.gz", "application/gzip") if request.compress == "gzip" else kind
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names.
+    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names,
+    oldest lead first.
 
-    ``frames`` is gone through once; who makes it holds what it reads from until it is closed.
+    ``frames`` is gone through once, and closed by who goes through it.
     """
 
     total: int
-    frames: Iterator[pl.DataFrame]
+    frames: Generator[pl.DataFrame]
 
 
-def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
-    """The file in pieces, each with the number of rows written by then. Excel and Parquet are made in ``scratch``."""
+def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
+    """The file in pieces of a few MB at most. Excel and Parquet are made in ``scratch`` first."""
     match request.format:
         case "csv":
-            return _csv(request, rows)
+            pieces = _csv(request, rows)
         case "json":
-            return _json(rows, opening=b"[\n", between=b",\n", closing=b"\n]\n")
+            pieces = _json(rows, opening="[\n", between=",\n", closing="\n]\n")
         case "jsonl":
-            return _json(rows, opening=b"", between=b"\n", closing=b"\n")
+            pieces = _json(rows, opening="", between="\n", closing="\n")
         case "excel":
-            return _excel(request, rows, scratch)
+            pieces = _excel(request, rows, scratch)
         case "parquet":
-            return _parquet(request, rows, scratch)
+            pieces = _parquet(request, rows, scratch)
+    return _gzip(pieces) if request.compress == "gzip" else pieces
 
 
 def columns_read(request: ExportRequest) -> list[str]:
@@ -102,28 +126,25 @@ def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:
     return rows.select(_cell(column, request).alias(column) for column in request.columns or COLUMNS)
 
 
-def _csv(request: ExportRequest, rows: Rows) -> Iterator[tuple[int, bytes]]:
+def _csv(request: ExportRequest, rows: Rows) -> Iterator[bytes]:
     names = ",".join(request.columns or COLUMNS)
-    yield 0, (b"\xef\xbb\xbf" if request.bom else b"") + names.encode() + b"\r\n"
-    written = 0
+    yield (b"\xef\xbb\xbf" if request.bom else b"") + names.encode() + b"\r\n"
     for frame in rows.frames:
+        text = io.BytesIO()
         cells = text_cells(frame, request)
-        text = cells.write_csv(include_header=False, line_terminator="\r\n", quote_style="necessary")
-        written += frame.height
-        yield written, text.encode()
+        cells.write_csv(text, include_header=False, line_terminator="\r\n", quote_style="necessary")
+        yield text.getvalue()
 
 
-def _json(rows: Rows, *, opening: bytes, between: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
-    yield 0, opening
-    written = 0
+def _json(rows: Rows, *, opening: str, between: str, closing: str) -> Iterator[bytes]:
+    before = opening
     for frame in rows.frames:
-        text = between.join(lead.encode() for lead in frame["lead"])
-        yield written + frame.height, (between if written else b"") + text
-        written += frame.height
-    yield written, closing
+        yield (before + between.join(frame["lead"])).encode()
+        before = between
+    yield closing.encode()
 
 
-def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
     import xlsxwriter  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
@@ -135,21 +156,29 @@ def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[
             "strings_to_urls": False,
             "strings_to_numbers": False,
             "tmpdir": directory,
+            "use_zip64": True,
         }
         with xlsxwriter.Workbook(str(path), options) as workbook:
-            sheet = workbook.add_worksheet("Leads")
-            sheet.freeze_panes(1, 0)
-            sheet.write_row(0, 0, list(request.columns or COLUMNS))
-            written = 0
+            sheet, used = _sheet(workbook, request), 1
             for frame in rows.frames:
                 for row in text_cells(frame, request).iter_rows():
-                    written += 1
-                    sheet.write_row(written, 0, [_excel_cell(value) for value in row])
-                yield written, b""
-        yield from _file(path, written)
+                    if used == EXCEL_ROWS:
+                        sheet, used = _sheet(workbook, request), 1
+                    sheet.write_row(used, 0, [_excel_cell(value) for value in row])
+                    used += 1
+                yield b""
+        yield from _file(path)
 
 
-def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tuple[int, bytes]]:
+def _sheet(workbook: Any, request: ExportRequest) -> Any:
+    number = len(workbook.worksheets()) + 1
+    sheet = workbook.add_worksheet("Leads" if number == 1 else f"Leads {number}")
+    sheet.freeze_panes(1, 0)
+    sheet.write_row(0, 0, list(request.columns or COLUMNS))
+    return sheet
+
+
+def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
     columns = list(request.columns or COLUMNS)
 
     def read(
@@ -160,14 +189,21 @@ def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[tupl
     source = register_io_source(read, schema=pl.Schema({name: VIEW_SCHEMA[name] for name in columns}))
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "leads.parquet"
-        source.sink_parquet(path, row_group_size=CHUNK_ROWS * 10)
-        yield from _file(path, rows.total)
+        source.sink_parquet(path, row_group_size=CHUNK_ROWS * 5)
+        yield from _file(path)
 
 
-def _file(path: Path, rows: int) -> Iterator[tuple[int, bytes]]:
+def _file(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
-            yield rows, piece
+            yield piece
+
+
+def _gzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(GZIP_LEVEL, wbits=31)  # 31: a gzip header, whose time is 0
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
 
 
 def _cell(column: str, request: ExportRequest) -> pl.Expr:
@@ -178,12 +214,9 @@ def _cell(column: str, request: ExportRequest) -> pl.Expr:
     if column == "phones":
         e164 = request.phone_format == "e164"
         joined = pl.col("phones_e164" if e164 else "phones").list.join(SEPARATOR)
-        # "+49 30 123456" with its blanks is text to every spreadsheet; a machine asked for its own form
-        return (
-            joined
-            if e164
-            else pl.when(joined.str.contains(r"^\+\d[\d ;+\-().x]*$")).then(joined).otherwise(_harmless(joined))
-        )
+        known = joined.str.contains(_E164_PHONES if e164 else _READABLE_PHONES)
+        # what libphonenumber does not know stands as the page wrote it
+        return pl.when(known).then(joined).otherwise(_harmless(joined).str.replace(_NUMBER_LIKE, "'${1}"))
     return _harmless(pl.col(column).list.join(SEPARATOR) if column in _LISTS else pl.col(column))
 
 

@@ -207,16 +207,24 @@ ExportColumn = Literal[
 
 
 class ExportRequest(_Request):
-    """Body of ``POST /api/export``. ``columns`` picks and orders; ``bom`` and ``phone_format`` are for CSV."""
+    """Body of ``POST /api/export``. ``columns`` picks and orders; ``bom`` and ``phone_format`` are for CSV;
+    ``compress`` is for CSV and JSON, since Excel and Parquet files are compressed as they are."""
 
     format: ExportFormat = "csv"
     where: Where = Where()
     columns: Annotated[list[ExportColumn], Field(min_length=1), AfterValidator(_each_once)] | None = None
     bom: bool = Field(False, description="begin a CSV with a byte order mark, which old Excel needs to see UTF-8")
     phone_format: Literal["international", "e164"] = "international"
+    compress: Literal["gzip"] | None = Field(None, description="a .gz file, a fifth of the size or less")
+
+    @model_validator(mode="after")
+    def _compressed_once(self) -> Self:
+        if self.compress and self.format in {"excel", "parquet"}:
+            raise ValueError(f"compress is for csv, json and jsonl; {self.format} files are compressed as they are")
+        return self
 
 
-ExportStatus = Literal["pending", "running", "ready", "empty", "failed", "expired"]
+ExportStatus = Literal["pending", "running", "ready", "empty", "failed", "cancelled", "expired"]
 
 
 class ExportView(_Answer):
@@ -227,11 +235,28 @@ class ExportView(_Answer):
     format: ExportFormat
     rows: int = Field(description="rows written so far")
     total: int | None = Field(description="rows there will be; null until that is known")
-    bytes: int = 0
+    bytes: int = Field(0, description="bytes that are in object storage so far")
     url: str | None = None
     expires_at: datetime | None = None
     created_at: datetime
     error: str | None = None
+
+
+MAX_EXPORTS = 100
+
+
+class ExportList(_Request):
+    """Query of ``GET /api/export``."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_EXPORTS)] = DEFAULT_PAGE
+    cursor: Annotated[str, StringConstraints(max_length=100)] | None = None
+
+
+class ExportPage(_Answer):
+    """A tenant's exports of the last days, latest first. Only asking for one by its id gives its ``url``."""
+
+    items: list[ExportView]
+    next_cursor: str | None
 
 
 def problem_of(exc: ValidationError, model: type[BaseModel]) -> Problem:

@@ -28,6 +28,10 @@ class StoreOptions:
     tidy_memory_mb: int = 256
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
+    s3_timeout_s: float = 20.0
+    """How long object storage may be silent; it answers a part of 8 MB within a second or two."""
+    export_lease_s: float = 30.0
+    """An export whose worker has not been heard of for this long is taken over by another one."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

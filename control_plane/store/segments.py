@@ -14,7 +14,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,9 @@ _HEAP_COLUMNS = {"lead_at": pl.UInt64(), "lead_bytes": pl.UInt32()}
 _FILE_COLUMNS = [name for name in ROW_SCHEMA.names() if name != "lead"]
 
 _LEADS_AT_ONCE = 4_096
+
+_PIECES_KEPT = 3
+"""Rows are in order of their leads' first sighting but for those that changed, which are in the newest pieces."""
 
 _numbers = itertools.count(1)
 
@@ -223,21 +226,35 @@ class Snapshot:
             found.update(zip(group["place"], leads, strict=True))
         return [found[place] for place in range(len(found))]
 
-    def batches(self, condition: pl.Expr, names: Sequence[str], size: int) -> Iterator[pl.DataFrame]:
-        """Whole rows that meet a condition, ``size`` at a time; a column ``lead`` is read if it is named."""
-        needed = condition.meta.root_names()
-        for piece in self.pieces:
-            wanted = piece.frame(needed).select(condition.alias("wanted"))["wanted"]
-            if not wanted.any():
-                continue
-            rows = wanted.arg_true()
-            # a segment is read whole: by slices it would be read again for each of them
-            chosen = piece.read([*names, "lead_id"]).filter(wanted)
-            for start in range(0, chosen.height, size):
-                batch = chosen.slice(start, size)
-                if "lead" in names:
-                    batch = batch.with_columns(pl.Series("lead", piece.leads(rows.slice(start, size).to_list())))
-                yield batch.select(names)
+    def batches(self, places: pl.DataFrame, names: Sequence[str], size: int) -> Generator[pl.DataFrame]:
+        """Columns of the rows at ``places``, in their order, ``size`` rows at a time; ``lead`` may be among the names.
+
+        Pieces are read whole and a few of them kept, so places should be all over the view in few ascending runs only.
+        """
+        columns = [name for name in names if name != "lead"]
+        kept: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        for start in range(0, places.height, size):
+            numbered = places.slice(start, size).select("piece", "row").with_row_index("place")
+            read = [
+                self._gather(int(str(number)), rows, columns, kept) for (number,), rows in numbered.group_by("piece")
+            ]
+            whole = pl.concat(read).sort("place")
+            if "lead" in names:
+                whole = whole.with_columns(pl.Series("lead", self.leads(numbered), dtype=pl.String))
+            yield whole.select(names)
+
+    def _gather(
+        self, number: int, places: pl.DataFrame, columns: Sequence[str], kept: OrderedDict[int, pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Columns of some rows of a piece, and their ``place``."""
+        if not columns:
+            return places.select("place")
+        if number not in kept:
+            kept[number] = self.pieces[number].read(columns)
+            if len(kept) > _PIECES_KEPT:
+                kept.popitem(last=False)
+        kept.move_to_end(number)
+        return kept[number][places["row"]].with_columns(places["place"])
 
     def find(self, identifiers: pl.Series) -> Iterator[tuple[Piece, list[int]]]:
         """The standing rows that have one of some identifiers, which are hashes; a few others may be among them."""

@@ -29,7 +29,7 @@ from control_plane.store import filters, wire
 from control_plane.store.erasing import Erasing
 from control_plane.store.exports import Exports
 from control_plane.store.models import ExportRequest, FacetQuery, LeadQuery
-from control_plane.store.objects import Objects
+from control_plane.store.objects import Objects, StorageFailed
 from control_plane.store.options import StoreOptions
 from control_plane.store.schema import Position
 from control_plane.store.scratch import Scratch
@@ -43,6 +43,8 @@ from fleet.connect import command_client
 from fleet.keys import Keys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+WARM_UP_AFTER_S = 5.0  # a stack of several processes on two cores is up by then
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,8 @@ class Worker:
             "export_view": self._export_view,
             "trace": self._trace,
             "erase": self._erase,
+            "export_cancel": self._export_cancel,
+            "export_list": self._export_list,
             "health": self._health,
         }
 
@@ -89,6 +93,8 @@ class Worker:
             roles = [
                 asyncio.create_task(self._sink.run(), name="sink"),
                 asyncio.create_task(self._views.follow(), name="follow"),
+                asyncio.create_task(self._exports.tend(), name="exports"),
+                asyncio.create_task(self._warm_up(), name="warm up"),
             ]
             stack.push_async_callback(end_all, roles)
             await _Conversation(self, reader, writer).run()
@@ -142,6 +148,22 @@ class Worker:
         done = await self._erasing.wait(args["tenant"], args["erasure"], args["wait_s"])
         return Answer(done.model_dump(mode="json"))
 
+    async def _export_cancel(self, args: dict[str, Any]) -> Answer:
+        ended = await self._exports.cancel(args["tenant"], args["export"])
+        return Answer(ended.model_dump(mode="json"))
+
+    async def _export_list(self, args: dict[str, Any]) -> Answer:
+        found = await self._exports.list(args["tenant"], args["limit"], args["cursor"])
+        return Answer(found.model_dump(mode="json"))
+
+    async def _warm_up(self) -> None:
+        """Have the S3 client ready before somebody exports, once the stack around us has started."""
+        await asyncio.sleep(WARM_UP_AFTER_S)
+        try:
+            await self._objects.connect()
+        except Exception as exc:  # whatever is wrong with the settings, an export says it to who asks for one
+            log.warning("the client of object storage could not be made", reason=str(exc))
+
     async def _health(self, _: dict[str, Any]) -> Answer:
         cursor = await self._redis.hgetall(self._keys.sink_cursor())
         waiting = await self._redis.xlen(self._keys.results())
@@ -194,6 +216,8 @@ class _Conversation:
             reply = Frame({"id": number, "ok": answer.members}, answer.body)
         except Problem as problem:
             reply = Frame({"id": number, "problem": wire.problem_members(problem)})
+        except StorageFailed as exc:
+            reply = Frame({"id": number, "problem": wire.problem_members(Unavailable(str(exc)))})
         except (RedisError, OSError) as exc:
             log.warning("a request waits for the store", op=header["op"], reason=str(exc))
             unavailable = Unavailable("the leads store cannot reach its data; try again")

@@ -1,4 +1,4 @@
--- Give the sink lease up, so that the next sink need not wait for its TTL.
+-- Give a lease up, so that who comes next need not wait for its TTL.
 -- KEYS: lease   ARGV: token
 -- Returns 1 when it was ours, 0 when not.
 if redis.call('GET', KEYS[1]) == ARGV[1] then

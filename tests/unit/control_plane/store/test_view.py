@@ -150,15 +150,22 @@ def test_memory_is_bounded_and_forgotten_in_order(tmp_path: Path, small: Callabl
         assert view.snapshot.select(ANY, ["lead_id"]).height == 60
 
 
-def test_batches_are_whole_rows_of_what_matches(tmp_path: Path, small: Callable[[], None]) -> None:
+def test_batches_are_whole_rows_in_the_order_asked_for(tmp_path: Path, small: Callable[[], None]) -> None:
     small()
     wanted = condition(Where.model_validate({"city": "Berlin"}), lambda lead_id: lead_id)
     with closing(TenantView("acme", tmp_path, ColumnCache(0))) as view:
         for number in range(40):
             view.apply([Sighting(Position(number + 1), "acme", "tsk_1", "", scored(lead(number)))])
-        batches = list(view.snapshot.batches(wanted, ["name", "lead"], 2))
-        assert all(1 <= batch.height <= 2 for batch in batches)
-        assert all(batch.columns == ["name", "lead"] for batch in batches)
-        rows = [row for batch in batches for row in batch.iter_rows()]
-        assert [name for name, _ in rows] == [f"Café Nummer {number}" for number in range(0, 40, 3)]
-        assert all(orjson.loads(text)["display_name"] == name for name, text in rows)
+        snapshot = view.snapshot
+        places = snapshot.select(wanted, ["stream_ms"]).sort("stream_ms", descending=True)
+        expected = [f"Café Nummer {number}" for number in range(39, -1, -3)]
+        for names in (["name", "lead"], ["name"], ["lead", "city"], ["lead"]):
+            batches = list(snapshot.batches(places, names, 4))
+            assert [batch.height for batch in batches] == [4, 4, 4, 2]
+            assert all(batch.columns == names for batch in batches)
+            rows = [row for batch in batches for row in batch.iter_rows(named=True)]
+            assert all(row["city"] == "Berlin" for row in rows if "city" in row)
+            assert [row.get("name") or orjson.loads(row["lead"])["display_name"] for row in rows] == expected
+            assert all(
+                orjson.loads(r["lead"])["display_name"] == r["name"] for r in rows if {"lead", "name"} <= r.keys()
+            )
