@@ -24,6 +24,7 @@ from fleet.keys import Keys
 
 if TYPE_CHECKING:
     from control_plane.auth import Gate
+    from control_plane.enrichment.enricher import Enricher
     from control_plane.erasure.registry import Registry
     from control_plane.keyring import KeyRing
     from control_plane.store.client import LeadStore
@@ -84,6 +85,7 @@ class Services:
     allowance: Allowance
     registry: Registry
     store: LeadStore | None = None
+    enricher: Enricher | None = None
 
 
 def attach(app: Quart, made: Services) -> None:

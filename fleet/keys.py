@@ -161,6 +161,29 @@ class Keys:
         receiver; a claim is a due time moved ahead."""
         return f"{self.root}:webhook-line:{tenant}:{receiver}"
 
+    def enrichment_turns(self) -> str:
+        """zset tenant → last turn (µs) · scripts remove empty lines · scripts · scripts: tenants with leads that a
+        model is to be asked about."""
+        return f"{self.root}:enrichment-turns"
+
+    def enrichment_line(self, tenant: str) -> str:
+        """zset question → due (ms) · settled or overdue ones are removed · scripts · scripts: a question is a lead and
+        an objective; a claim is a due time moved ahead."""
+        return f"{self.root}:enrichment-line:{tenant}"
+
+    def enrichment(self, tenant: str, question: str) -> str:
+        """hash: lead, task, unit, claim, attempts …, ``d:<digest>``, ``t:<task>`` · removed when settled, TTL 1 day ·
+        scripts · scripts. Who erases a lead deletes it: an answer under way is then stale."""
+        return f"{self.root}:enrichment:{tenant}:{question}"
+
+    def enriched(self, tenant: str, question: str) -> str:
+        """set of digests and tasks · TTL is a setting · scripts · scripts: what a model has answered."""
+        return f"{self.root}:enriched:{tenant}:{question}"
+
+    def enrichment_spend(self, day: str) -> str:
+        """hash: tokens, cost (millionths), ``tokens:<tenant>`` · TTL 2 days · scripts · scripts: of a UTC day."""
+        return f"{self.root}:enrichment-spend:{day}"
+
     def dead(self) -> str:
         """stream, MAXLEN ~10,000 · scripts · API: units that were given up, with their last error."""
         return f"{self.root}:dead"

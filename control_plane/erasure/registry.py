@@ -122,15 +122,16 @@ class Registry:
         k = self._keys
         keys = (
             k.opt_outs(tenant), k.opt_out_order(tenant), k.tenant(tenant), k.results(), k.erasure(erasure),
-            k.erasures_open(), k.erasures(),
+            k.erasures_open(), k.erasures(), k.enrichment_line(tenant), k.enrichment(tenant, ""),
         )  # fmt: skip
         ids = b"" if lead_ids is None else orjson.dumps(list(lead_ids))
         added = await self._redis.eval(_source("begin"), len(keys), *keys, erasure, tenant, kind, value, ids, *pairs)
         return erasure, int(added)
 
-    async def found(self, erasure: str, lead_ids: Sequence[str]) -> bool:
+    async def found(self, tenant: str, erasure: str, lead_ids: Sequence[str]) -> bool:
         """Say which leads an erasure is about; False when that was known."""
-        keys = self._keys.erasure(erasure), self._keys.erasures()
+        k = self._keys
+        keys = k.erasure(erasure), k.erasures(), k.results(), k.enrichment_line(tenant), k.enrichment(tenant, "")
         return bool(await self._redis.eval(_source("found"), len(keys), *keys, erasure, orjson.dumps(list(lead_ids))))
 
     async def finish(self, erasure: str, ttl_s: int) -> bool:

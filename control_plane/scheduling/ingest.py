@@ -20,16 +20,17 @@ from control_plane.erasure.registry import Registry
 from control_plane.erasure.withholding import withhold
 from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
-from control_plane.scheduling.scripts import Result, Scripts
+from control_plane.scheduling.scripts import Question, Result, Scripts
 from fleet import ids, messages
 from fleet.connect import Store
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Batch, Fields, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
 from fleet.model import Outcome
+from leads.enrichment import by_rules, digest_of, subject_of
 from leads.identity import identifiers, lead_id, observation_id
 from leads.model import Lead, Validation
-from leads.score import score
+from leads.score import known_objective, score
 
 BLOCK = timedelta(seconds=1)
 """How long one read waits; also how soon a new node or another share of nodes is noticed."""
@@ -70,9 +71,12 @@ class Ingest:
         scripts: Scripts,
         presence: Presence,
         registry: Registry,
+        *,
+        enrich: bool,
     ) -> None:
+        """``enrich``: leads get the rules' enrichment, and a model is owed a question about them."""
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
-        self._presence, self._registry = presence, registry
+        self._presence, self._registry, self._enrich = presence, registry, enrich
         self._admittance = Admittance(client, keys, scripts)
         self._facts: dict[str, UnitFacts] = {}
 
@@ -142,7 +146,7 @@ class Ingest:
                 entry,
                 permitted,
                 checked_events(batch.unit, permitted.events),
-                checked_results(permitted, facts, entry),
+                checked_results(permitted, facts, entry, enrich=self._enrich),
                 opt_outs=listed.version,
                 withheld=withheld,
             )
@@ -204,7 +208,7 @@ def checked_events(unit: str, events: Sequence[Any]) -> list[tuple[str, bytes]]:
     return checked
 
 
-def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
+def checked_results(batch: Batch, facts: UnitFacts, entry: str, *, enrich: bool = False) -> list[Result]:
     """The leads of a batch with their identity, as far as they are leads and the task wants them.
 
     ``found_at`` is the time of the entry, so that replicas that race make the same bytes.
@@ -232,6 +236,8 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
                 "score": points,
                 "score_band": band,
                 "score_reasons": reasons,
+                "lead_objective": known_objective(facts.objective),
+                "enrichment": by_rules(lead, facts.objective, found_at) if enrich else None,
             }
         )
         results.append(
@@ -240,9 +246,18 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
                 lead_id=lead_id(facts.tenant, lead),
                 identifiers=task_identifiers(lead),
                 lead=_json(lead.model_dump(mode="json", exclude={"lead_id"})),
+                question=_question(lead) if enrich else None,
             )
         )
     return results
+
+
+def _question(lead: Lead) -> Question | None:
+    """What a model is asked about a lead; nothing where there is nothing to go by."""
+    subject = subject_of(lead, lead.lead_objective)
+    if not subject.facts.keys() & {"name", "categories", "description"}:
+        return None
+    return Question(digest_of(subject), subject.weight, subject.objective)
 
 
 def task_identifiers(lead: Lead) -> list[str]:

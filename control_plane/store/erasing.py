@@ -182,7 +182,7 @@ class Erasing:
                 found.add(lead.lead_id)
         view = await self._views.of(work.tenant)
         await self._redis.hset(self._keys.erasure(work.id), "leads", len({view.standing_id(each) for each in found}))
-        await self._registry.found(work.id, sorted(await asyncio.to_thread(view.all_ids, found)))
+        await self._registry.found(work.tenant, work.id, sorted(await asyncio.to_thread(view.all_ids, found)))
 
     async def _trace(self, work: Work) -> None:
         """Note where else the leads left traces, as long as their observations say so."""
@@ -288,7 +288,7 @@ def _mentions(work: Work) -> pl.Expr:
 def _tells_of(work: Work, fields: dict[bytes, bytes]) -> bool:
     """Whether an event of a task tells of the leads: their result, boxes around their numbers, lines about them."""
     kind, data = fields.get(b"k"), orjson.loads(fields.get(b"d", b"{}"))
-    if kind == b"result":
+    if kind in {b"result", b"enriched"}:
         return data.get("lead_id") in (work.lead_ids or ())
     if kind == b"coordinates":
         boxes: Iterable[Any] = data.get("boxes", ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import Ingest
 from control_plane.scheduling.presence import Presence
+from control_plane.scheduling.scripts import Settled
 from control_plane.settings import Settings
 from control_plane.store.client import LeadStore
 from control_plane.store.options import StoreOptions
@@ -44,7 +46,7 @@ def api(served: Served) -> Client:
 class Node:
     """A browser node, and the ingest of a replica of its own that reads what it says."""
 
-    def __init__(self, valkey: Redis, keys: Keys) -> None:
+    def __init__(self, valkey: Redis, keys: Keys, *, enrich: bool = False) -> None:
         self.world = World(valkey)
         scripts = self.world.scripts
 
@@ -52,7 +54,7 @@ class Node:
             """Nothing has to be there."""
 
         presence = Presence(valkey, keys, "r-other", prepare)
-        self.ingest = Ingest(valkey, valkey, keys, scripts, presence, Registry(valkey, keys))
+        self.ingest = Ingest(valkey, valkey, keys, scripts, presence, Registry(valkey, keys), enrich=enrich)
         self._numbers = itertools.count(1)
 
     async def run(self, api: Client, url: str = "http://8.8.8.8/") -> Run:
@@ -260,6 +262,31 @@ async def _added_at_once(api: Client, body: dict[str, str]) -> dict[str, Any]:
     assert status == 202
     assert added["erasure"]["status"] == "running"
     return added
+
+
+@pytest.mark.parametrize("by", ["id", "phone"])
+async def test_a_model_that_is_being_asked_brings_nothing_back(api: Client, valkey: Redis, keys: Keys, by: str) -> None:
+    node = Node(valkey, keys, enrich=True)
+    await node.world.node("n1", slots=1)
+    run = await node.run(api)
+    await node.tells(run, lead(1), lead(2))
+    told = [data for _, data in await node.world.events(run.unit.partition(".")[0], "result")]
+    gone, stays = (data["lead_id"] for data in told)
+    await valkey.zadd(keys.enrichment_line(ME), dict.fromkeys(await valkey.zrange(keys.enrichment_line(ME), 0, -1), 0))
+    asked, _ = await node.world.scripts.enrichment_claim(timedelta(minutes=1), most=10)
+    assert {each.question.partition(".")[0] for each in asked} == {gone, stays}
+    if by == "id":
+        _, answer, _ = await api.call("DELETE", f"/api/leads/{gone}")
+    else:
+        _, answer, _ = await api.post("/api/opt-outs", {"phone": lead(1).phones[0].normalized_e164})
+    await settled(api, answer)
+    answers = [Settled(each, "answered", lead=each.lead, event=b"{}") for each in asked]
+    counted = await node.world.scripts.enrichment_settle(ME, answers)
+    assert {each.question.partition(".")[0]: ok for each, ok in zip(asked, counted, strict=True)} == {
+        gone: False,
+        stays: True,
+    }
+    assert await names(api) == ["Café Nummer 2"]
 
 
 async def test_what_is_no_phone_address_or_domain_is_refused(api: Client) -> None:
