@@ -39,6 +39,14 @@ MAY_DROP = 3
 RETRY_AFTER = timedelta(milliseconds=500)
 """How long a tab that failed is left alone: a stage that comes instead is shown at once."""
 
+DRAWN_WITHIN = timedelta(milliseconds=50)
+"""Chrome draws what it has laid out within two of 60 frames a second; a picture captured sooner may not show it."""
+
+PICTURE_WITHIN = timedelta(seconds=2)
+"""How long a page is held for the picture that its boxes belong to. It takes 0.15 s; busy cores take longer."""
+
+SAME_SCROLL_PX = 1.5
+
 STREAM_TTL = timedelta(seconds=60)
 
 CDP_TIMEOUT = timedelta(seconds=5)
@@ -68,6 +76,25 @@ class _Wish:
     fps: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Who waits for a picture of ``page`` that was captured after ``since`` (Unix time) at ``scroll``."""
+
+    page: Page
+    scroll: tuple[float, float]
+    since: float
+    seq: asyncio.Future[int]
+
+    def is_answered_by(self, stage: _Stage, picture: _Picture) -> bool:
+        moved = (picture.scroll_x - self.scroll[0], picture.scroll_y - self.scroll[1])
+        is_there = all(abs(part) <= SAME_SCROLL_PX for part in moved)
+        return stage.page is self.page and picture.drawn >= self.since and is_there
+
+    def answer(self, seq: int) -> None:
+        if not self.seq.done():
+            self.seq.set_result(seq)
+
+
 class SlotCapture:
     """The camera of one slot. `run` does the work; the rest only says what is wanted."""
 
@@ -78,16 +105,19 @@ class SlotCapture:
         self._until = 0.0
         self._asked = 0.0
         self._due = math.inf
+        self._question: _Question | None = None
         self._news = asyncio.Event()  # says only that it is worth looking again: all that counts is state
 
     def show(self, unit: str, page: Page, tab: str) -> None:
         """Frames show ``page`` from now on."""
         self._stage = _Stage(unit, tab, page)
+        self._no_picture()
         self._news.set()
 
     def clear(self) -> None:
         """The unit is over; there is nothing to show."""
         self._stage = None
+        self._no_picture()
         self._news.set()
 
     def watch(self, seconds: int, quality: int, fps: int) -> None:
@@ -100,6 +130,27 @@ class SlotCapture:
         self._until = now + seconds
         self._due = min(self._due, now + PATIENCE.total_seconds())
         self._news.set()
+
+    async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
+        """The ``seq`` of a frame of ``page`` at ``scroll`` (CSS pixels) that shows what is laid out now, once it is in
+        the stream; 0 when nobody watches, another page is on stage, or none came within `PICTURE_WITHIN`."""
+        if not self.watched or self._stage is None or self._stage.page is not page:
+            return 0
+        loop = asyncio.get_running_loop()
+        since = time.time() + DRAWN_WITHIN.total_seconds()
+        self._question = question = _Question(page, scroll, since, loop.create_future())
+        self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
+        self._news.set()
+        try:
+            return await asyncio.wait_for(question.seq, PICTURE_WITHIN.total_seconds())
+        except TimeoutError:
+            return 0
+        finally:
+            self._question = None
+
+    def _no_picture(self) -> None:
+        if self._question is not None:
+            self._question.answer(0)
 
     @property
     def watched(self) -> bool:
@@ -139,8 +190,10 @@ class SlotCapture:
                 taken = loop.time()
                 if pictures.arrived >= self._asked:
                     self._due = math.inf
-                await sink.send(stage, pictures.take())
-                await self._stay(stage, wish, taken + 1 / wish.fps - loop.time())
+                picture = pictures.take()
+                if await sink.send(stage, picture):
+                    self._answer(stage, picture)
+                await self._stay(stage, wish, taken + 1 / wish.fps - loop.time(), unless_awaited=True)
                 await pictures.acknowledge()
                 if pictures.in_a_row >= MAY_DROP:
                     self._due = min(self._due, loop.time() + PATIENCE.total_seconds())
@@ -150,14 +203,25 @@ class SlotCapture:
             else:
                 await self._hear(min(self._due, self._until) - loop.time())
 
+    def _answer(self, stage: _Stage, picture: _Picture) -> None:
+        """Tell who waits for this picture; another one is due when it is not what they wait for."""
+        if self._question is None:
+            return
+        if self._question.is_answered_by(stage, picture):
+            self._question.answer(self.seq)
+        else:
+            self._due = min(self._due, asyncio.get_running_loop().time() + PATIENCE.total_seconds())
+
     def _wanted(self, stage: _Stage, wish: _Wish) -> bool:
         return self.watched and (self._stage, self._wish) == (stage, wish)
 
-    async def _stay(self, stage: _Stage, wish: _Wish, seconds: float) -> None:
-        """Wait for ``seconds``, or until something else is wanted."""
+    async def _stay(self, stage: _Stage, wish: _Wish, seconds: float, *, unless_awaited: bool = False) -> None:
+        """Wait for ``seconds``, or until something else is wanted, or a page is held for its picture."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self._wanted(stage, wish) and (left := end - loop.time()) > 0:
+            if unless_awaited and self._question is not None and not self._question.seq.done():
+                return
             await self._hear(min(left, self._until - loop.time()))
 
     async def _hear(self, seconds: float) -> None:
@@ -172,6 +236,8 @@ class SlotCapture:
 class _Picture:
     jpeg: bytes
     captured_us: int
+    drawn: float
+    """When it was captured, Unix time by Chrome's clock, which is this machine's."""
     width: int
     height: int
     scroll_x: float
@@ -215,7 +281,8 @@ class _Pictures:
         (frame, captured_us), self._newest = self._newest, None
         seen = frame["metadata"]
         return _Picture(
-            base64.b64decode(frame["data"]), captured_us, round(seen["deviceWidth"]), round(seen["deviceHeight"]),
+            base64.b64decode(frame["data"]), captured_us, float(seen.get("timestamp", 0)),
+            round(seen["deviceWidth"]), round(seen["deviceHeight"]),
             float(seen["scrollOffsetX"]), float(seen["scrollOffsetY"]),
         )  # fmt: skip
 
@@ -232,7 +299,8 @@ class _FrameSink:
         self._client, self._stream, self._boot, self._capture = client, stream, boot, capture
         self._renew = 0.0
 
-    async def send(self, stage: _Stage, picture: _Picture) -> None:
+    async def send(self, stage: _Stage, picture: _Picture) -> bool:
+        """Whether the store took it."""
         self._capture.seq += 1
         frame = Frame(
             boot=self._boot, unit=stage.unit, tab=stage.tab, seq=self._capture.seq,
@@ -247,6 +315,8 @@ class _FrameSink:
                 self._renew = now + STREAM_TTL.total_seconds() / 2
         except (redis.RedisError, OSError) as exc:
             log.debug("frame_dropped", error=str(exc)[:200])
+            return False
+        return True
 
 
 async def _if_it_can(call: Any) -> None:

@@ -67,8 +67,8 @@ class UnitStage:
     def show(self, page: Page, tab: str) -> None:
         self._capture.show(self._unit, page, tab)
 
-    def latest_seq(self) -> int:
-        return self._capture.seq
+    async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
+        return await self._capture.picture(page, scroll)
 
 
 class LiveUnit:

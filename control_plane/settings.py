@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     tenant_max_running: int = Field(32, ge=1, description="units of a tenant that run at once")
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
     retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
+    store_memory_mb: int = Field(
+        512,
+        ge=16,
+        description="MB of leads' columns that a store worker holds; beyond them queries read files on scratch",
+    )
     export_expiry: timedelta = Field(
         timedelta(hours=24),
         gt=timedelta(0),

@@ -2,14 +2,16 @@
 
 The postal code is the anchor: its format and what stands beside it (a US state, a Dutch town behind it)
 tell the country and where town and street are. Nothing is guessed: a part that cannot be told stays ``None``.
+Addresses without a code are read from their end, see `leads.codeless`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from leads.codeless import cut_contacts, is_dublin_district, may_end_address, read_codeless
 from leads.model import Address
 from leads.postal_formats import ANCHORS, Anchor
 from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES, region_of_name
@@ -29,8 +31,10 @@ LINES_ABOVE = 5  # name, building, suite, street, district: no address block is 
 
 
 _DIGIT = re.compile(r"\d")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 # Every postal code has three digits together, or a letter and a digit.
 _MAY_HOLD_CODE = re.compile(r"\d{3}|[A-Za-z]\d")
+_OPENS_PART = re.compile(r"(?:^|[,;|•·–:-])\s{0,3}$")
 # "Postcode:" and "Stock number:" before the code are no town.
 _CODE_LABEL = re.compile(r"(?:^|[,;|•·]|(?<=\s))[^,;|•·:\d]{2,30}:\s{0,3}$")
 
@@ -112,7 +116,31 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
             match, left = read
             matches.append(match)
             floor = index + 1
-    return matches
+    return sorted([*matches, *_find_codeless(texts, regions_at, matches)], key=lambda match: match.first_line)
+
+
+def _find_codeless(
+    texts: Sequence[str], regions_at: Callable[[int], Sequence[str]], known: Sequence[AddressMatch]
+) -> Iterator[AddressMatch]:
+    """The addresses that stand between those with a postal code."""
+    taken = {line for match in known for line in range(match.first_line, match.last_line + 1)}
+    floor = 0
+    for index, whole in enumerate(texts):
+        if index in taken:
+            floor = index + 1
+            continue
+        text = cut_contacts(whole)
+        if not may_end_address(text):
+            continue
+        own = [(index, part) for part in _split(_LABEL.sub("", text))]
+        read = read_codeless([*_parts_above(texts, index, floor), *own], regions_at(index))
+        if read is None:
+            continue
+        address = normalise_address(read.street, read.town, read.region, None, None)
+        if address is not None:
+            address = address.model_copy(update={"country": read.country})
+            yield AddressMatch(read.first_line, index, address, 0.7 if read.town else 0.6)
+            floor = index + 1
 
 
 def _first_in_line(
@@ -169,6 +197,8 @@ def _read(
     before = _LABEL.sub("", opening)[-MAX_PART:]
     parts = [*above, *((index, part) for part in _split(_CODE_LABEL.sub("", before)))]
     country = _country(anchor, groups, ranked)
+    if anchor.distinct and country not in ranked and groups["code"][-1:].isdigit() and not _OPENS_PART.search(opening):
+        return None  # "M3014 0285-001 Network Camera" is an article
     state = _state(country, groups.get("state"))
     if "city" in groups:
         city: str | None = _trim_town(groups["city"])
@@ -230,6 +260,8 @@ def _take_town(parts: list[tuple[int, str]], country: str | None, state: str | N
         if part.casefold() in _BRITISH_COUNTIES and country == "GB" and parts and not looks_like_street(parts[-1][1]):
             region = part
             continue
+        if country == "IE" and is_dublin_district(part):
+            return part, region
         if region_of_name(part) and len(part) > 3 and part.casefold() != "georgia":
             continue
         street, town = split_street_and_town(part)
@@ -265,6 +297,12 @@ def _is_credible(
     if anchor.explicit:
         return city is not None or street is not None
     if street is None or (city is None and country != "SG"):
+        return False
+    if anchor.distinct and country not in ranked and not STREET_WORDS.search(street):
+        return False
+    if anchor.trailing and len(anchor.regions) == 1 and country not in ranked:
+        return False  # "Suite 300"
+    if anchor.trailing and _YEAR.fullmatch(code) and country not in ranked[:1]:
         return False
     return country is not None or (not ranked and STREET_WORDS.search(street) is not None)
 

@@ -21,22 +21,31 @@ MAX_DOMAIN = 253  # RFC 1035: 255 octets on the wire
 
 _LOCAL_TAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a1-\uffff]{1,64}\Z")
 _DOMAIN_HEAD = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?:[A-Za-z0-9\u00a1-\uffff.\-]{0,252}[A-Za-z0-9\u00a1-\uffff])?")
+_CLOUDFLARE_LINK = "/cdn-cgi/l/email-protection#"
 _GLUED_NUMBER = re.compile(r"\+\d{7,15}(?=[A-Za-z])")  # "+44 20…info@": a phone whose element touches the next
 _NOT_LOCAL_EDGE = "!#$%&'*+/=?^`{|}~.-"
 
 _AT_WORDS = (
-    "at|ät|æt|a t|arroba|chiocciola|malpa|małpa|apenstaartje|zavinac|zavináč|snabel-?a|arobase|chez|собака|kukac|@"
+    "at|ät|æt|et|æ|a|a t|arroba|chiocciola|malpa|małpa|apenstaartje|apestaartje|zavinac|zavináč|snabel-?a|"
+    "alfakr(?:øll|oll)|klammeraffe|arobase|chez|собака|kukac|miukumauku|ättämerkki|@"
 )
-_DOT_WORDS = "dot|dott|d0t|punkt|punto|ponto|punt|point|kropka|tečka|bod|точка|pont|\\."
+_DOT_WORDS = "dot|dott|d0t|punkt|punktum|punto|ponto|punt|point|kropka|tečka|tecka|bodka|bod|piste|nokta|точка|pont|\\."
 # Brackets of any kind around a word for @, "[put the at sign here]", and "-at-".
 _BRACKET_AT = re.compile(
-    rf"\s{{0,3}}(?:[\[({{<]\s{{0,2}}(?:{_AT_WORDS}|[\w ]{{0,20}}\bat[ -]sign\b[\w ]{{0,20}})\s{{0,2}}[\])}}>]|"
-    rf"[-_]at[-_])\s{{0,3}}",
+    rf"[\s-]{{0,3}}(?:[\[({{<]\s{{0,2}}(?:{_AT_WORDS}|[\w ]{{0,20}}\bat[ -]sign\b[\w ]{{0,20}})\s{{0,2}}[\])}}>]|"
+    rf"[-_]at[-_])[\s-]{{0,3}}",
     re.IGNORECASE,
 )
 _BRACKET_DOT = re.compile(rf"\s{{0,3}}[\[({{<]\s{{0,2}}(?:{_DOT_WORDS})\s{{0,2}}[\])}}>]\s{{0,3}}", re.IGNORECASE)
-_SPOKEN_DOT = re.compile(r"\s{1,3}(?:dot|punkt|punto|ponto|kropka|tečka)\s{1,3}|\s{0,2}\.\s{0,2}", re.IGNORECASE)
-_SPOKEN_AT = re.compile(r"\s{1,3}(?:at|@)\s{1,3}|\s@|@\s", re.IGNORECASE)
+_SPOKEN_DOT = re.compile(
+    r"\s{1,3}(?:dot|punkt|punktum|punto|ponto|point|punt|kropka|tečka|piste|nokta|точка)\s{1,3}|\s{0,2}[-_]dot[-_]\s{0,2}|"
+    r"\s{0,2}[.•]\s{0,2}",
+    re.IGNORECASE,
+)
+_SPOKEN_AT = re.compile(
+    r"\s{1,3}(?:at|@|arroba|chiocciola|małpa|malpa|arobase|apenstaartje|zavináč|собака|kukac)\s{1,3}|\s@|@\s|@(?=[\w-]{1,63}(?:\s|[\[({]))",
+    re.IGNORECASE,
+)
 _LABEL = re.compile(
     r"(?:e-?mail|mail|contact|courriel|correo|posta|e-?post)\w{0,12}[\s:.\-]{0,5}(?:us)?[\s:.\-]{0,5}\Z", re.IGNORECASE
 )
@@ -53,8 +62,13 @@ _ROLE_WORDS = frozenset(
 )
 # What a page names as an example or a tracker, never a way to reach a business.
 _PLACEHOLDER_DOMAINS = frozenset(
-    "domain.com yourdomain.com email.com sentry.io wixpress.com sentry-next.wixpress.com".split()
+    "domain.com yourdomain.com mydomain.com email.com address.com sentry.io wixpress.com sentry-next.wixpress.com"
+    " yourcompany.com yoursite.com yourwebsite.com yourbusiness.com mysite.com doe.com".split()
 )
+_PLACEHOLDER_STEMS = ("example.", "domain.", "your", "company.", "website.", "site.", "test.")
+_CODE_HOSTS = frozenset("github.com gitlab.com bitbucket.org codeberg.org".split())  # "git@…" is a repository
+# Suffixes that can be registered and yet end a file's name far more often than an address.
+_FILE_SUFFIXES = (".zip", ".mov")
 _PLACEHOLDER_LOCALS = frozenset(
     "you your yourname youremail name username user someone email email.address john jane john.doe jane.doe johndoe"
     " firstname.lastname first.last".split()
@@ -77,7 +91,7 @@ def normalise_email(raw: str) -> str | None:
     if "@" not in candidate or len(candidate) > MAX_LOCAL + 1 + MAX_DOMAIN:
         return None
     local, _, domain = candidate.rpartition("@")
-    if len(local) > MAX_LOCAL or not has_known_suffix(domain) or "." not in domain:
+    if len(local) > MAX_LOCAL or not has_known_suffix(domain) or "." not in domain or domain.endswith(_FILE_SUFFIXES):
         return None
     try:
         found = validate_email(candidate, check_deliverability=False, test_environment=True)
@@ -103,25 +117,40 @@ def is_placeholder(address: str) -> bool:
     local, domain = address.split("@", 1)
     return (
         domain in _PLACEHOLDER_DOMAINS
-        or (local in _PLACEHOLDER_LOCALS and domain.startswith(("example.", "domain.", "your")))
+        or (local in _PLACEHOLDER_LOCALS and domain.startswith(_PLACEHOLDER_STEMS))
+        or (local == "git" and domain in _CODE_HOSTS)
         or (len(local) >= 32 and all(char in "0123456789abcdef" for char in local))
     )
 
 
 def emails_in_href(href: str) -> list[str]:
-    """Addresses of a ``mailto:`` link, its ``to=`` included; empty for every other link."""
+    """Addresses of a ``mailto:`` link, its ``to=`` included, or of Cloudflare's; empty for every other link."""
+    code = href.partition(_CLOUDFLARE_LINK)[2]
+    if code:
+        address = normalise_email(decode_cloudflare(code) or "")
+        return [address] if address else []
     scheme, _, rest = href.strip().partition(":")
     if scheme.strip().lower() != "mailto":
         return []
-    path, _, query = rest.partition("?")
+    path, _, query = rest.lstrip("/").partition("?")
     fields = [unquote(path)]
     fields += [unquote(value) for key, _, value in (p.partition("=") for p in query.split("&")) if key.lower() == "to"]
-    found = (normalise_email(_inside_brackets(part)) for text in fields for part in re.split(r"[,;]", text[:2_000]))
-    return [address for address in found if address]
+    found = [normalise_email(_inside_brackets(part)) for text in fields for part in re.split(r"[,;]", text[:2_000])]
+    return [address for address in found if address] or [match.address for match in find_emails(unquote(path)[:2_000])]
+
+
+def decode_cloudflare(code: str) -> str | None:
+    """The address behind Cloudflare's ``data-cfemail``: hexadecimal, the first byte is the XOR key."""
+    try:
+        data = bytes.fromhex(code[:400])
+        return bytes(byte ^ data[0] for byte in data[1:]).decode("utf-8")
+    except (ValueError, IndexError):
+        return None
 
 
 def find_emails(text: str) -> list[EmailMatch]:
     """Every address in ``text``, in order: plain, bracketed (``a [at] b [dot] c``), spoken, and reversed."""
+    text = text.replace("＠", "@")
     matches: list[EmailMatch] = []
     for match in (*_plain(text), *_bracketed(text), *_spoken(text)):
         overlaps = any(match.start < other.end and other.start < match.end for other in matches)

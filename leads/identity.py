@@ -115,8 +115,9 @@ def _blocks(lead: Lead) -> list[tuple[str, str]]:
 def merge(observations: Sequence[Lead]) -> Lead:
     """One lead of several observations of it, which need not be in order.
 
-    Each field takes the value that is surest (``provenance``), the later one among equals; lists are united, a phone
-    keeps its best reading and its box; first seen is the earliest, last seen the latest.
+    Each field takes the value that is surest (``provenance``), the later one among equals; phones, e-mails, categories
+    and profiles are united, each phone and e-mail with its best reading, a phone with its box; first seen is the
+    earliest, last seen the latest.
     """
     if not observations:
         raise ValueError("nothing to merge: give at least one observation")
@@ -132,12 +133,14 @@ def merge(observations: Sequence[Lead]) -> Lead:
     update["address"] = _merge_addresses(ordered)
     update["phones"] = _merge_phones(ordered)
     update["emails"] = list(dict.fromkeys(email.lower() for lead in ordered for email in lead.emails))[:50]
-    update["email_details"] = list(
-        {detail.address.lower(): detail for lead in ordered for detail in lead.email_details}.values()
-    )[:50]
-    for field in ("categories", "opening_hours"):
-        update[field] = list(dict.fromkeys(value for lead in ordered for value in getattr(lead, field)))[:30]
-    update["socials"] = {network: url for lead in ordered for network, url in lead.socials.items()}
+    details = sorted((each for lead in ordered for each in lead.email_details), key=lambda each: each.confidence)
+    update["email_details"] = list({each.address.lower(): each for each in details}.values())[:50]
+    update["categories"] = list(dict.fromkeys(value for lead in ordered for value in lead.categories))[:30]
+    # Hours are one timetable: a new one replaces the old one, line by line they would contradict each other.
+    told = _surest("opening_hours", ordered)
+    update["opening_hours"] = told.opening_hours if told else []
+    by_trust = sorted(ordered, key=lambda lead: _confidence(lead, "socials"))
+    update["socials"] = {network: url for lead in by_trust for network, url in lead.socials.items()}
     for lead in ordered:
         for field, origin in lead.provenance.items():
             if field not in provenance or origin.confidence > provenance[field].confidence:
@@ -181,7 +184,7 @@ def _elsewhere(a: Address | None, b: Address | None) -> bool:
 
 
 def _surest(field: str, leads: Iterable[Lead]) -> Lead | None:
-    known = [lead for lead in leads if getattr(lead, field) is not None]
+    known = [lead for lead in leads if getattr(lead, field) not in (None, [])]
     return max(reversed(known), key=lambda lead: _confidence(lead, field), default=None)
 
 
@@ -197,7 +200,7 @@ def _merge_addresses(leads: Sequence[Lead]) -> Address | None:
     merged = base.address
     for lead in leads:
         other = lead.address
-        if other is not None and not _elsewhere(merged, other):
+        if other is not None and other != merged and not _elsewhere(merged, other):
             gaps = {f: v for f, v in other if v is not None and getattr(merged, f) is None}
             merged = merged.model_copy(update=gaps)
     return merged

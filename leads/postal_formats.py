@@ -62,6 +62,12 @@ ANCHORS: tuple[Anchor, ...] = (
         True,
     ),
     Anchor(
+        # Eircodes leave out the letters that look like digits.
+        re.compile(r"\b(?P<code>(?:[ACDEFHKNPRTV-Y]\d{2}|D6W) ?(?=[AC-FHKNPRTV-Y0-9]{0,3}\d)[AC-FHKNPRTV-Y0-9]{4})\b"),
+        ("IE",),
+        True,
+    ),
+    Anchor(
         re.compile(
             rf"(?<![A-Za-z])(?P<state>{_states(AUSTRALIAN_STATES)})[.,]?\s{{0,3}}(?:Australia,?\s)?(?P<code>\d{{4}})(?!\d)"
         ),
@@ -109,6 +115,7 @@ ANCHORS: tuple[Anchor, ...] = (
         ("AT", "BE", "CH", "DK", "NO", "HU", "LU", "SI", "BG", "LV", "CY"),
         False,
     ),
+    Anchor(re.compile(r"(?<=[a-z])[\s,](?P<code>\d{3})\s{0,3}$"), ("TW",), False, trailing=True),  # until 2020
     Anchor(
         re.compile(r"[\s,-](?<![\d-])(?P<code>\d{4})(?![\d-]|[.,]\d)\s{0,3}$"),
         ("NZ", "ZA", "AU", "PH"),

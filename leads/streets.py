@@ -24,7 +24,8 @@ _PO_BOX = re.compile(
 )
 _UNIT = re.compile(
     r"\b(?:suite|ste|unit|floor|fl|level|lvl|room|rm|apt|apartment|bldg|building|block|shop|office|house|tower|"
-    r"centre|center|mall|business park|industrial|estate|piso|planta|étage|stock|etage)\b|#\s?\d",
+    r"centre|center|mall|business park|industrial|estate|piso|planta|edificio|torre|étage|stock|etage)\b|"
+    r"#\s?\d|\b(?:\d{1,3}|[GM])/F\b",
     re.IGNORECASE,
 )
 _US_STREET_END = re.compile(
@@ -94,8 +95,12 @@ def take_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | None]:
         first = last = end
         while last + 1 < len(parts) and _belongs_to_street(parts[last + 1][1]):
             last += 1
-        while first > 0 and end - first < 3 and _opens_street(parts[first - 1][1]):
-            first -= 1
+        while first > 0 and end - first < 3:
+            # A building's name belongs to the unit before it: "Shop 12, Lucky Centre, 171 Oak Road".
+            building = first > 1 and _UNIT.search(parts[first - 1][1]) and _opens_street(parts[first - 2][1])
+            if not building and not _opens_street(parts[first - 1][1]):
+                break
+            first -= 2 if building else 1
         return ", ".join(part for _, part in parts[first : last + 1]), parts[first][0]
     return _take_named_street(parts)
 
@@ -113,7 +118,8 @@ def _take_named_street(parts: list[tuple[int, str]]) -> tuple[str | None, int | 
 
 
 def _belongs_to_street(part: str) -> bool:
-    return len(part) <= 60 and ((_UNIT.search(part) is not None and len(part.split()) <= 6) or looks_like_street(part))
+    is_unit = _UNIT.search(part) is not None and len(part.split()) <= 6
+    return len(part) <= 60 and (is_unit or looks_like_street(part) or _NAMED_STREET.fullmatch(part) is not None)
 
 
 def _opens_street(part: str) -> bool:

@@ -69,6 +69,7 @@ class _Read:
 
     view: PageView
     boxes: Sequence[Box] = ()
+    frame_seq: int = 0
     truncated: bool = False
     banner: str | None = None
 
@@ -98,6 +99,7 @@ class _UnitRun:
         self._tabs: list[Tab] = []
         self._warm = next((page for page in context.pages if page.url == "about:blank"), None)
         self._busy: set[Tab] = set()
+        self._boxed: set[Tab] = set()
 
     async def result(self) -> UnitResult:
         seeds = self._source.seeds()
@@ -223,7 +225,7 @@ class _UnitRun:
         rules = await self._rules(visit.url)
         async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
             with self._staged(tab):
-                self._out.put(current=visit.url)
+                self._out.put(current=visit.url, events=self._unboxed(tab))
                 snapshot = await tab.load(visit.url, render=self._source.options.render)
                 if origin_of(snapshot.url) != origin_of(visit.url):
                     rules = await self._rules(snapshot.url)
@@ -231,9 +233,9 @@ class _UnitRun:
 
     async def _extract(self, tab: Tab, visit: Visit, snapshot: Snapshot, rules: Rules) -> _Read:
         leads = await self._services.extractor.extract(snapshot.html, snapshot.url)
-        found = await tab.measure(boxes.wanted(leads))
+        found, seq = await tab.measure_on_picture(boxes.wanted(leads), self._stage)
         view = PageView(visit, snapshot.url, snapshot.title, snapshot.links, boxes.placed(leads, found), rules.sitemaps)
-        return _Read(view, found, snapshot.truncated, snapshot.banner)
+        return _Read(view, found, seq, snapshot.truncated, snapshot.banner)
 
     async def _rules(self, url: str) -> Rules:
         """What robots.txt says; VisitFailed when it refuses ``url``."""
@@ -290,8 +292,10 @@ class _UnitRun:
             self._out.log("warning", f"{view.url} is very large: read its beginning only", url=view.url)
         self._checkpoint.raise_count("read", 1)
         events = [_log_event("info", _sentence(visit, view), url=view.url)]
-        if read.boxes:
-            events.append(self._coordinates(view.url, tab, read.boxes))
+        on_page = [box for box in read.boxes if box.coordinates is not None]
+        if on_page:
+            events.append(self._coordinates(view.url, tab, on_page, read.frame_seq))
+            self._boxed |= {tab} if read.frame_seq else set()
         self._apply(visit, step, view.url, pages=1, events=events)
 
     def _give_up(self, visit: Visit, failure: VisitFailed) -> None:
@@ -350,16 +354,20 @@ class _UnitRun:
         )
         return lead.model_copy(update={"observation_id": observation_id(self._task, lead)})
 
-    def _coordinates(self, url: str, tab: Tab, found: Sequence[Box]) -> dict[str, Any]:
+    def _unboxed(self, tab: Tab) -> list[dict[str, Any]]:
+        """For viewers who have boxes on ``tab``: it leaves the page they lie on."""
+        if tab not in self._boxed:
+            return []
+        self._boxed.discard(tab)
+        return [self._coordinates(tab.page.url, tab, (), 0)]
+
+    def _coordinates(self, url: str, tab: Tab, found: Sequence[Box], frame_seq: int) -> dict[str, Any]:
         data = {
             "unit": self._order.unit,
             "tab": tab.name,
             "url": url,
-            "boxes": [
-                {"phone": box.key, "selector": box.selector, "coordinates": box.coordinates.model_dump()}
-                for box in found
-            ],
-            "frame_seq": self._stage.latest_seq(),
+            "boxes": [box.as_event() for box in found],
+            "frame_seq": frame_seq,
         }
         return {"kind": "coordinates", "data": data}
 

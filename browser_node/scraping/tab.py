@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from playwright.async_api import BrowserContext, Dialog, Download, Frame, Page, Response
 from playwright.async_api import Error as PlaywrightError
 
-from browser_node.scraping import boxes, page_scripts
-from browser_node.scraping.boxes import Box, FrameOffset
+from browser_node.scraping import measuring, page_scripts
+from browser_node.scraping.boxes import Box, same_places, scroll_of
 from browser_node.scraping.errors import ChromeLost, TabLost, VisitFailed, from_chrome, from_status
+from browser_node.scraping.measuring import FRAME_MARK, MAX_FRAME_DEPTH
 from browser_node.scraping.sources.base import Link
+from browser_node.scraping.types import Stage
 from browser_node.scraping.urls import canonical
 
 T = TypeVar("T")
@@ -37,16 +39,17 @@ SLACK = timedelta(seconds=3)
 """What a page may take past its own deadlines before its tab counts as hung."""
 
 MEASURE = timedelta(seconds=3)
+PICTURES = 3
+"""Pictures that are taken of a page that moves before its boxes are told without one."""
+
 CLOSE = timedelta(seconds=3)
 MAX_CHARS = 5_000_000
 MAX_FRAME_CHARS = 500_000
-MAX_FRAME_DEPTH = 2
 MAX_SCRIPTED_REDIRECTS = 10
 READ_AGAIN_AFTER = timedelta(milliseconds=20)
 """A reading that a navigation cut off fails at once, and again until the new document is there."""
 
 _PAGE_TYPES = ("text/html", "application/xhtml", "text/plain")
-_FRAME_MARK = "data-leadfleet-frame"
 _DESTROYED = ("Execution context was destroyed", "Cannot find context", "frame was detached", "Frame was detached")
 
 
@@ -118,14 +121,35 @@ class Tab:
             html = await self._with_frames(self.page.main_frame, html, depth=1)
         return Snapshot(final, answer["title"], html, _links(answer["links"]), answer["banner"], answer["truncated"])
 
-    async def measure(self, wanted: list[dict[str, Any]]) -> list[Box]:
-        """The boxes of phones on the page that is open; scrolls the first into view. Empty when it does not answer."""
+    async def measure(self, wanted: list[dict[str, Any]], *, scroll: bool = True) -> list[Box]:
+        """Where phones stand on the page that is open, which is scrolled when none of them can be seen.
+
+        Empty when the page does not answer.
+        """
         if not wanted:
             return []
         try:
-            return await _within(MEASURE, self._measure(wanted))
+            return await _within(MEASURE, measuring.measure(self.page, wanted, scroll=scroll))
         except (PlaywrightError, TimeoutError):
             return []
+
+    async def measure_on_picture(self, wanted: list[dict[str, Any]], stage: Stage) -> tuple[list[Box], int]:
+        """The boxes and the sequence of a picture they lie on, 0 when there is none.
+
+        A page moves when a banner or an image comes late. So boxes are measured before and after a picture is
+        taken: when they agree, the picture shows them there.
+        """
+        found = await self.measure(wanted)
+        for _ in range(PICTURES):
+            if not any(box.seen for box in found):
+                break
+            seq = await stage.picture(self.page, scroll_of(found))
+            if seq == 0:
+                break
+            before, found = found, await self.measure(wanted, scroll=False)
+            if same_places(before, found):
+                return found, seq
+        return found, 0
 
     async def close(self) -> None:
         """Close the tab; a browser that does not answer is the node's to kill."""
@@ -199,7 +223,7 @@ class Tab:
 
     async def _read_frame(self, frame: Frame, depth: int) -> tuple[str | None, str]:
         element = await frame.frame_element()
-        mark = await element.get_attribute(_FRAME_MARK)
+        mark = await element.get_attribute(FRAME_MARK)
         if mark is None or not mark.isdecimal():
             return None, ""
         options = _options(FRAME_SETTLE, MAX_FRAME_CHARS, is_frame=depth >= MAX_FRAME_DEPTH)
@@ -208,32 +232,6 @@ class Tab:
         if answer["frames"]:
             inner = await self._with_frames(frame, inner, depth + 1)
         return mark, re.sub(r"</?(?:html|head|body)\b[^>]*>", "", inner)
-
-    async def _measure(self, wanted: list[dict[str, Any]]) -> list[Box]:
-        question = {"wanted": wanted, "scroll": True}
-        answer = await self.page.evaluate(page_scripts.BOXES, question)
-        found = boxes.read(answer)
-        for frame in self.page.main_frame.child_frames:
-            known = {box.key for box in found}
-            missing = [entry for entry in wanted if entry["id"] not in known]
-            if not missing:
-                break
-            found += await self._measure_frame(frame, missing)
-        return found
-
-    async def _measure_frame(self, frame: Frame, missing: list[dict[str, Any]]) -> list[Box]:
-        """Phones inside a frame of another origin, placed in the tab's viewport."""
-        answer = await frame.evaluate(page_scripts.BOXES, {"wanted": missing, "scroll": False})
-        if not isinstance(answer, dict) or not answer.get("boxes"):
-            return []
-        element = await frame.frame_element()
-        await element.scroll_into_view_if_needed(timeout=MEASURE.total_seconds() * 1_000 / 2)
-        place = await element.evaluate(
-            "e => { const b = e.getBoundingClientRect();"
-            " return [b.x + e.clientLeft, b.y + e.clientTop, innerWidth, innerHeight, scrollX, scrollY]; }"
-        )
-        x, y, width, height, scroll_x, scroll_y = (float(value) for value in place)
-        return boxes.read(answer, FrameOffset(x, y, (width, height), (scroll_x, scroll_y)))
 
     def _raise_if_lost(self, exc: PlaywrightError) -> None:
         browser = self.page.context.browser
@@ -307,7 +305,7 @@ def _links(raw: list[Any]) -> tuple[Link, ...]:
 
 
 def _replace_frame(html: str, mark: str, inner: str) -> str:
-    pattern = re.compile(rf'<iframe\b[^>]*\b{_FRAME_MARK}="{mark}"[^>]*>.*?</iframe>', re.IGNORECASE | re.DOTALL)
+    pattern = re.compile(rf'<iframe\b[^>]*\b{FRAME_MARK}="{mark}"[^>]*>.*?</iframe>', re.IGNORECASE | re.DOTALL)
     return pattern.sub(lambda _: inner, html, count=1)
 
 

@@ -55,8 +55,9 @@ class Stage(Protocol):
     def show(self, page: Page, tab: str) -> None:
         """Make ``page`` the stage; ``tab`` is its name in frames and ``coordinates`` events."""
 
-    def latest_seq(self) -> int:
-        """The sequence of the last frame captured, 0 when nobody watches."""
+    async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
+        """The sequence of a frame of ``page``, scrolled to ``scroll`` (CSS pixels), that came after the question and
+        went out; 0 when nobody watches, when another page is on stage, and when none came in time."""
 
 
 class Extractor(Protocol):

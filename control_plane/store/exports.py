@@ -25,8 +25,8 @@ from redis.exceptions import RedisError
 
 from control_plane.errors import NotFound
 from control_plane.store.export_records import Record, Records, export_id
-from control_plane.store.filters import matching
-from control_plane.store.formats import CHUNK_ROWS, Rows, chunks, kind_of
+from control_plane.store.filters import condition
+from control_plane.store.formats import CHUNK_ROWS, Rows, chunks, columns_read, kind_of
 from control_plane.store.models import ExportPage, ExportRequest, ExportView
 from control_plane.store.objects import Objects, StorageFailed
 from control_plane.store.options import StoreOptions
@@ -269,9 +269,11 @@ class Exports:
 
 
 def _rows(view: TenantView, request: ExportRequest) -> Rows:
-    """What matches, oldest first: an order that does not depend on which replica answers."""
-    found = matching(view.frame, request.where, view.standing_id).sort("stream_ms", "stream_seq")
-    return Rows(found.height, (frame for frame in found.iter_slices(CHUNK_ROWS)))
+    """What matches as of now, oldest first: an order that does not depend on which replica answers."""
+    snapshot = view.snapshot
+    matched = snapshot.select(condition(request.where, view.standing_id), ["stream_ms", "stream_seq"])
+    places = matched.sort("stream_ms", "stream_seq").select("piece", "row")
+    return Rows(places.height, snapshot.batches(places, columns_read(request), CHUNK_ROWS))
 
 
 def _counted(frames: Generator[pl.DataFrame], progress: _Progress) -> Generator[pl.DataFrame]:

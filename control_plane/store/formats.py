@@ -81,7 +81,8 @@ def kind_of(request: ExportRequest) -> FileKind:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns of ``VIEW_SCHEMA``, oldest lead first.
+    """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names,
+    oldest lead first.
 
     ``frames`` is gone through once, and closed by who goes through it.
     """
@@ -104,6 +105,14 @@ def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]
         case "parquet":
             pieces = _parquet(request, rows, scratch)
     return _gzip(pieces) if request.compress == "gzip" else pieces
+
+
+def columns_read(request: ExportRequest) -> list[str]:
+    """The columns of VIEW_SCHEMA that the file is made of."""
+    if request.format in {"json", "jsonl"}:
+        return ["lead"]
+    columns: list[str] = list(request.columns or COLUMNS)
+    return [*columns, "phones_e164"] if "phones" in columns else columns
 
 
 def text_cells(rows: pl.DataFrame, request: ExportRequest) -> pl.DataFrame:

@@ -23,6 +23,8 @@ class StoreOptions:
     export_expiry_s: float
     replica: str
     log_level: str = "info"
+    memory_mb: int = 512
+    """What of the views is held in memory, so that queries need not read files."""
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
     s3_timeout_s: float = 20.0
@@ -43,6 +45,7 @@ class StoreOptions:
             export_expiry_s=settings.export_expiry.total_seconds(),
             replica=settings.replica,
             log_level=settings.log_level,
+            memory_mb=settings.store_memory_mb,
         )
 
     @classmethod

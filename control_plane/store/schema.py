@@ -73,17 +73,32 @@ LOG_SCHEMA = pl.Schema(
     }
 )
 
-VIEW_SCHEMA = pl.Schema(
+_VIEW_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "lead_id": pl.String,
+    **LEAD_COLUMNS,
+    "platforms": WORDS,
+    "task_ids": WORDS,
+    "source_urls": WORDS,
+    "first_seen_at": MOMENT,
+    "last_seen_at": MOMENT,
+    "stream_ms": pl.Int64,  # of the first sighting: the older of two leads lends its id when they become one
+    "stream_seq": pl.Int64,
+}
+VIEW_SCHEMA = pl.Schema(_VIEW_COLUMNS)
+
+ROW_SCHEMA = pl.Schema(
     {
-        "lead_id": pl.String,
-        **LEAD_COLUMNS,
-        "platforms": WORDS,
-        "task_ids": WORDS,
-        "source_urls": WORDS,
-        "first_seen_at": MOMENT,
-        "last_seen_at": MOMENT,
-        "stream_ms": pl.Int64,  # of the first sighting: the older of two leads lends its id when they become one
-        "stream_seq": pl.Int64,
+        **_VIEW_COLUMNS,
+        # What filters compare, worked out once a row.
+        "city_key": pl.String,
+        "region_key": pl.String,
+        "country_key": pl.String,
+        "postal_key": pl.String,
+        "band_key": pl.String,
+        "category_keys": WORDS,
+        "has_phone": pl.Boolean,
+        "has_email": pl.Boolean,
+        "has_website": pl.Boolean,
     }
 )
 
@@ -222,6 +237,27 @@ def view_of_log(log: pl.DataFrame) -> pl.DataFrame:
         "stream_ms",
         "stream_seq",
     )
+
+
+def with_keys(view: pl.DataFrame) -> pl.DataFrame:
+    """Rows of VIEW_SCHEMA as rows of ROW_SCHEMA."""
+    return view.with_columns(
+        pl.col("city").str.to_lowercase().alias("city_key"),
+        pl.col("region").str.to_lowercase().alias("region_key"),
+        pl.col("country").str.to_lowercase().alias("country_key"),
+        pl.col("postal_code").str.to_lowercase().alias("postal_key"),
+        pl.col("score_band").str.to_lowercase().alias("band_key"),
+        pl.col("categories").list.eval(folded(pl.element())).alias("category_keys"),
+        pl.col("best_validity").is_in(["valid", "possible"]).fill_null(value=False).alias("has_phone"),
+        (pl.col("emails").list.len() > 0).alias("has_email"),
+        pl.col("website").is_not_null().alias("has_website"),
+    ).select(ROW_SCHEMA.names())
+
+
+def folded(text: pl.Expr) -> pl.Expr:
+    """Text without case and accents, as an expression; compare it with itself only, not with ``fold``."""
+    plain = text.str.to_lowercase().str.normalize("NFKD").str.replace_all(r"\p{M}", "")
+    return plain.str.replace_all("ß", "ss", literal=True)
 
 
 def scored(lead: Lead) -> Lead:

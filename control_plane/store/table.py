@@ -90,6 +90,13 @@ class ObservationLog:
             scan = pl.scan_delta(self._table)
         return scan.filter(wanted).sort("stream_ms", "stream_seq").select(LOG_SCHEMA.names()).collect()
 
+    def scan(self, tenant: str, until: Position) -> pl.LazyFrame:
+        """A tenant's rows up to a place, unsorted, to be collected in pieces: as of now, whatever is stored later."""
+        with self._lock:
+            assert self._table is not None, "ask what is stored before reading it"
+            rows = pl.scan_delta(self._table)
+        return rows.filter((pl.col("tenant") == tenant) & ~_past(until)).select(LOG_SCHEMA.names())
+
     def tidy(self) -> None:
         """Join the small files of many batches, and delete those that were joined a day ago."""
         with self._lock:

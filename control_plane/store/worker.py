@@ -15,10 +15,11 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
-import polars as pl
 import structlog
 from redis.exceptions import RedisError
 
@@ -29,9 +30,9 @@ from control_plane.store.models import ExportRequest, FacetQuery, LeadQuery
 from control_plane.store.objects import Objects, StorageFailed
 from control_plane.store.options import StoreOptions
 from control_plane.store.schema import Position
+from control_plane.store.scratch import Scratch
 from control_plane.store.sink import Sink
 from control_plane.store.table import ObservationLog
-from control_plane.store.view import STANDING
 from control_plane.store.views import Views
 from control_plane.store.wire import Answer, Frame
 from control_plane.telemetry import configure_logging
@@ -50,11 +51,12 @@ class Worker:
     """The store's parts and the operations that a client may ask of them."""
 
     def __init__(self, options: StoreOptions) -> None:
+        """``options.scratch`` is this worker's own folder."""
         self._keys = Keys(options.fleet)
         self._redis = command_client(options.redis_url, name=f"store-{options.replica}")
         self._table = ObservationLog.of(options)
         self._objects = Objects(options)
-        self._views = Views(self._redis, self._keys, self._table)
+        self._views = Views(self._redis, self._keys, self._table, Path(options.scratch), options.memory_mb * 1_000_000)
         self._sink = Sink(self._redis, self._keys, self._table, options.sink_interval_s)
         self._exports = Exports(options, self._redis, self._keys, self._views, self._objects)
         self.operations: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
@@ -73,6 +75,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
             await stack.enter_async_context(self._objects)
+            stack.push_async_callback(self._views.close)
             stack.push_async_callback(self._exports.close)
             roles = [
                 asyncio.create_task(self._sink.run(), name="sink"),
@@ -86,23 +89,23 @@ class Worker:
     async def _filter(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         query = LeadQuery.model_validate(args["query"])
-        return Answer(body=await asyncio.to_thread(filters.page, view.frame, query, view.standing_id))
+        return Answer(body=await asyncio.to_thread(filters.page, view.snapshot, query, view.standing_id))
 
     async def _facets(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         query = FacetQuery.model_validate(args["query"])
-        return Answer(body=await asyncio.to_thread(filters.facets, view.frame, query, view.standing_id))
+        return Answer(body=await asyncio.to_thread(filters.facets, view.snapshot, query, view.standing_id))
 
     async def _lead(self, args: dict[str, Any]) -> Answer:
         view = await self._views.of(args["tenant"])
         lead_id = view.standing_id(args["lead_id"])
-        rows = view.frame.filter(pl.col(STANDING) & (pl.col("lead_id") == lead_id))
-        if rows.is_empty():
+        lead = await asyncio.to_thread(view.lead, lead_id)
+        if lead is None:
             raise NotFound("lead", args["lead_id"])
         observations = await asyncio.to_thread(view.sightings, lead_id)
         return Answer(
             {
-                "lead": orjson.loads(rows["lead"][0]),
+                "lead": orjson.loads(lead),
                 "aliases": view.aliases_of(lead_id),
                 "observations": [each.lead.model_dump(mode="json", exclude_defaults=True) for each in observations],
             }
@@ -144,6 +147,7 @@ class Worker:
                 "batches_stored": int(cursor.get(b"batch", 0)),
                 "sink": {"rows": self._sink.rows, "batches": self._sink.batches, "refused": self._sink.refused},
                 "view_rows": self._views.rows(),
+                "view_bytes": self._views.cache.bytes,
                 "object_operations": dict(self._objects.operations),
             }
         )
@@ -203,7 +207,11 @@ async def _main(descriptor: int) -> None:
     hello = await wire.read(reader)
     options = StoreOptions.from_json(hello.header["options"])
     configure_logging(options.log_level, replica=options.replica)
-    worker = Worker(options)
+    with Scratch(Path(options.scratch)) as scratch:
+        await _serve(Worker(replace(options, scratch=str(scratch.path))), reader, writer)
+
+
+async def _serve(worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     serving = asyncio.create_task(worker.serve(reader, writer), name="serve")
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, serving.cancel)

@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from infra.bench import store
+from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
+from infra.bench.rows import Row
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -26,17 +29,6 @@ from infra.stack.stack import Stack
 
 CALLS, CLIENTS, LOAD_S, TASKS = 300, 16, 4.0, 30
 TABS = 3  # as many as a unit of ours reuses
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """``ratio`` is ours divided by the peer's; which way is better follows from the unit."""
-
-    name: str
-    value: float
-    unit: str
-    ratio: float | None = None
-    against: str | None = None
 
 
 class Bench:
@@ -160,8 +152,28 @@ class Bench:
         return done / LOAD_S
 
 
+ALONE = {"extraction": extraction, "leads_100k": store.small, "leads_1m": store.large}
+"""Parts that need no stack, or one of their own."""
+
+PARTS = ("health", "start", "status", "submit_to_navigation", "demo", "memory", *ALONE)
+
+
 async def measure(only: str | None) -> list[Row]:
     """All rows, or those of the parts whose name begins with ``only``."""
+
+    def wanted(part: str) -> bool:
+        return only is None or part.startswith(only)
+
+    rows: list[Row] = []
+    if any(wanted(part) for part in PARTS if part not in ALONE):
+        rows += await _with_a_stack(wanted)
+    for name, part in ALONE.items():
+        if wanted(name):
+            rows += await part()
+    return rows
+
+
+async def _with_a_stack(wanted: Callable[[str], bool]) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="leadfleet-bench-") as state:
         # rate limits are for clients; here they would be what is measured
@@ -170,17 +182,18 @@ async def measure(only: str | None) -> list[Row]:
             headers = {"Authorization": f"Bearer {stack.api_key}"}
             async with aiohttp.ClientSession(headers=headers) as session:
                 for part in Bench(stack, session).parts():
-                    if only is None or part.__name__.startswith(only) or only.startswith(part.__name__):
+                    if wanted(part.__name__):
                         rows += await part()
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument(
-        "--only", metavar="NAME", help="a part: health, start, status, submit_to_navigation, demo, memory"
-    )
-    rows = asyncio.run(measure(parser.parse_args().only))
+    parser.add_argument("--only", metavar="NAME", help=f"a part, or how its name begins: {', '.join(PARTS)}")
+    only = parser.parse_args().only
+    if only is not None and not any(part.startswith(only) for part in PARTS):
+        parser.error(f"no part is called {only}; there are: {', '.join(PARTS)}")
+    rows = asyncio.run(measure(only))
     Path("bench.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     table = Table("row", "value", "unit", "ratio", "against")
     table.columns[0].no_wrap = True  # names are looked up in bench.json

@@ -1,7 +1,7 @@
 """A page in, its businesses out: ``extract(html, url)``.
 
 Pure: no network, no clock, no state. The passes, in order: parse the page into lines (`document`), read its
-structured data (`items`, `businesses`), weigh which country each line speaks of (`evidence`), find phones and
+structured data (`structured`, `businesses`), weigh which country each line speaks of (`evidence`), find phones and
 e-mails (`contacts`), addresses and names in the layout, and hand every finding to the business it belongs to
 (`assembly`).
 """

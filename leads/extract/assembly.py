@@ -8,49 +8,41 @@ to the first lead, which is the page's own business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from leads.addresses import AddressMatch, find_addresses
-from leads.extract.businesses import country_of, find_businesses, make_geo
+from leads.extract.businesses import country_of, find_businesses
 from leads.extract.contacts import FoundEmail, FoundPhone, find_page_emails, find_page_phones
 from leads.extract.credits import Credits, find_credits
-from leads.extract.document import Document, host_of
+from leads.extract.document import Document
 from leads.extract.draft import Draft, fold
 from leads.extract.evidence import gather
-from leads.extract.items import find_items
+from leads.extract.geo import page_geo
+from leads.extract.hours import find_hours
+from leads.extract.listing import is_sites_profile, linked_website, listed_categories, listed_domain
 from leads.extract.names import find_name, tidy_name
-from leads.extract.open_graph import open_graph_items
-from leads.extract.profiles import find_socials, network_of, profiles_in_text
-from leads.model import Geo, Lead
+from leads.extract.profiles import find_socials, profiles_in_text
+from leads.extract.reputation import page_rating
+from leads.extract.structured import find_items
+from leads.model import Lead
 
 MAX_LEADS = 500  # of one page
 # Between the town line of a branch and its last phone or e-mail lie a few lines; past that it is someone else's.
 _REACH_BELOW = 8
 _REACH_ABOVE = 5
 _MIN_NAME_CONFIDENCE = 0.5  # below that a page without any contact is no lead
-_DIGIT = re.compile(r"\d")
-_HOURS = re.compile(
-    r"\b(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|lu|ma|me|je|ve|wo|za|zo|vr|weekdays?|daily|täglich)"
-    r"[a-z.]{0,10}\b.{0,40}?\b\d{1,2}(?:[:.h]\d{2})?\s?(?:am|pm|a\.m|p\.m|uhr|h)?.{0,8}?(?:-|–|to|bis|à|tot)\s?\d{1,2}(?:[:.h]\d{2})?",
+# "Head office" above an address says what is there, not whose it is.
+_KIND_OF_OFFICE = re.compile(
+    r"(?:(?:the|our|main|head|branch|sales|regional|corporate|registered|home|mailing|postal|visiting|visitor|street|physical|"
+    r"billing|shipping|delivery|north|south|east|west|central|european|international)\s){0,3}(?:office|address|location|"
+    r"headquarters?|hq|branch|site|plant|cent(?:er|re)|factory|warehouse|showroom|studio|store|shop|depot)s?",
     re.IGNORECASE,
-)
-_WEBSITE = re.compile(
-    r"(?:(?:visit|view|go to|open)\s(?:the\s|our\s|their\s)?)?(?:official\s)?(?:web ?site|home ?page|web|"
-    r"webseite|internet|internetseite|"
-    r"site (?:web|internet)|sitio web|página web|sito(?: web| internet)?|webbplats|hemsida|hjemmeside|"
-    r"strona(?: www)?|www|url)",
-    re.IGNORECASE,
-)
-_MAP_POINT = (
-    re.compile(r"[@=]\s?(?P<lat>-?\d{1,2}\.\d{3,12})(?:,|%2C)(?P<lng>-?\d{1,3}\.\d{3,12})", re.IGNORECASE),
-    re.compile(r"!2d(?P<lng>-?\d{1,3}\.\d{3,18})!3d(?P<lat>-?\d{1,2}\.\d{3,18})"),
 )
 
 
 def assemble(document: Document) -> list[Lead]:
     """The leads of a parsed page, the page's own business first."""
-    items = [*find_items(document), *open_graph_items(document)]
+    items = find_items(document)
     credited = find_credits(document)
     emails = find_page_emails(document, credited)
     mail_domains = [each.email.address.partition("@")[2] for each in emails]
@@ -63,10 +55,15 @@ def assemble(document: Document) -> list[Lead]:
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
     phones = find_page_phones(document, evidence, credited)
-    drafts = _drafts(document, structured, addresses, credited, mail_domains)
+    listed = listed_domain(document, mail_domains) if len(addresses) <= 1 else None
+    drafts = _drafts(document, structured, addresses, credited, listed or "", mail_domains)
     _hand_out(drafts, phones, emails)
-    if len([draft for draft in drafts if draft.structured or draft.lines]) <= 1:
-        _add_page_facts(document, drafts[0], credited)
+    _hand_out_hours(drafts, document)
+    main, *others = drafts
+    if all(fold(draft.name or "") == fold(main.name or "") for draft in others):
+        _add_page_facts(document, main, credited, is_listing=bool(listed) or main.is_listed)
+        for branch in others:
+            branch.share(main)
     leads = [draft.freeze(document.url) for draft in drafts[:MAX_LEADS]]
     return [lead for lead in leads if _is_lead(lead)]
 
@@ -84,6 +81,7 @@ def _drafts(
     structured: list[Draft],
     addresses: list[AddressMatch],
     credited: Credits,
+    listed: str,
     mail_domains: list[str],
 ) -> list[Draft]:
     """The structured businesses, joined by the addresses of the layout that are not theirs."""
@@ -93,6 +91,7 @@ def _drafts(
         [found.first_line for found in addresses],
         credited,
         mail_domains,
+        listed,
     )
     drafts = list(structured)
     unnamed: list[Draft] = []
@@ -105,6 +104,9 @@ def _drafts(
         else:
             home.lines = home.lines or branch.lines
             home.set("address", found.address, "text", found.confidence)
+    headings = _headings_of_a_list(document, unnamed) if not drafts else []
+    for branch, heading in zip(unnamed, headings, strict=False):
+        branch.set_name(heading, "layout", 0.6)
     main = next((draft for draft in drafts if draft.name), None)
     if main is None:
         main = drafts[0] if drafts else unnamed.pop(0) if unnamed else Draft()
@@ -113,9 +115,11 @@ def _drafts(
     elif main.address is None and unnamed:
         main.absorb(unnamed[0])
         main.lines = unnamed.pop(0).lines
-    if name:
-        main.set_name(name.text, name.source, name.confidence)
-    for branch in unnamed:
+    if name and not headings:
+        known = main.provenance.get("display_name")
+        source = known.source if known and name.source == "structured" else name.source
+        main.set_name(name.text, source, name.confidence)
+    for branch in unnamed if not headings else ():
         own = _name_above(document, branch)
         branch.set_name(own or main.name, "layout" if own else "page", 0.5)
     drafts.remove(main)
@@ -127,6 +131,9 @@ def _is_at(draft: Draft, branch: Draft) -> bool:
         return False
     ours, theirs = draft.address, branch.address
     if ours.postal_code and theirs.postal_code and fold(ours.postal_code) != fold(theirs.postal_code):
+        return False
+    have_codes = ours.postal_code and theirs.postal_code
+    if not have_codes and ours.city and theirs.city and fold(ours.city) != fold(theirs.city):
         return False
     if ours.street and theirs.street:
         numbers = [set(re.findall(r"\d+", street)) for street in (ours.street, theirs.street)]
@@ -143,9 +150,24 @@ def _name_above(document: Document, branch: Draft) -> str | None:
         line = document.lines[number]
         if len(line.text) <= 80 and not any(char.isdigit() for char in line.text):
             name = tidy_name(line.text)
-            if name and ":" not in name and len(name.split()) <= 8 and not _names_the_place(name, branch):
+            is_name = name and ":" not in name and len(name.split()) <= 8 and not _KIND_OF_OFFICE.fullmatch(name)
+            if name and is_name and not _names_the_place(name, branch):
                 return name
     return None
+
+
+def _headings_of_a_list(document: Document, branches: list[Draft]) -> list[str]:
+    """The names of a list of businesses: each address has a heading or a link of its own above it, all different."""
+    linked = {link.line for link in document.links}
+    names: list[str] = []
+    for branch in branches:
+        name = _name_above(document, branch)
+        first = branch.lines[0] if branch.lines else 0
+        lines = [line for line in document.lines[max(0, first - 2) : first] if name and name in line.text]
+        if name is None or not any(line.is_heading or line.number in linked for line in lines):
+            return []
+        names.append(name)
+    return names if len(names) > 1 and len(set(names)) == len(names) else []
 
 
 def _names_the_place(heading: str, branch: Draft) -> bool:
@@ -172,6 +194,16 @@ def _hand_out(drafts: list[Draft], phones: list[FoundPhone], emails: list[FoundE
             draft.emails.append(each.email)
 
 
+def _hand_out_hours(drafts: list[Draft], document: Document) -> None:
+    placed = [draft for draft in drafts if draft.lines]
+    found: dict[int, list[str]] = {}
+    for line, text in find_hours(document.lines):
+        owner = _nearest(placed, line, drafts[0])
+        found.setdefault(drafts.index(owner), []).append(text[:200])
+    for place, hours in found.items():
+        drafts[place].set("opening_hours", list(dict.fromkeys(hours))[:30], "text", 0.5)
+
+
 def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
     if len(placed) <= 1:
         return fallback
@@ -189,13 +221,16 @@ def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
     return best
 
 
-def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
-    """What a page says about itself counts for its one business."""
+def _add_page_facts(document: Document, main: Draft, credited: Credits, *, is_listing: bool) -> None:
+    """What a page says about itself counts for its one business; of a listing, what it says of the business."""
     parts = urlsplit(document.url)
-    main.set("website", _linked_website(document), "link", 0.75)
-    if parts.scheme in ("http", "https") and parts.netloc:
+    main.set("website", linked_website(document), "link", 0.75)
+    if is_listing:
+        main.set("categories", listed_categories(document) or None, "text", 0.5)
+    elif parts.scheme in ("http", "https") and parts.netloc:
         main.set("website", f"{parts.scheme}://{parts.netloc}/", "page_url", 0.6)
-    linked = find_socials(link.url for link in document.links if not credited.cover_link(link, document.lines))
+    own = (link.url for link in document.links if not credited.cover_link(link, document.lines))
+    linked = find_socials(url for url in own if not (is_listing and is_sites_profile(url, document)))
     written = find_socials(url for line in document.lines for url in profiles_in_text(credited.own_text(line)))
     if linked or written:
         held = main.values.get("socials", {})
@@ -204,28 +239,13 @@ def _add_page_facts(document: Document, main: Draft, credited: Credits) -> None:
     description = document.metas.get("og:description") or document.metas.get("description")
     main.set("description", description[:1_000] if description else None, "meta", 0.6)
     logo = document.metas.get("og:logo")
-    main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
-    main.set("geo", _geo(document), "map", 0.6)
-    hours = [line.text[:200] for line in document.lines if _tells_hours(line.text)]
-    main.set("opening_hours", list(dict.fromkeys(hours))[:30] or None, "text", 0.5)
-
-
-def _tells_hours(text: str) -> bool:
-    return len(text) <= 160 and _DIGIT.search(text) is not None and _HOURS.search(text) is not None
-
-
-def _linked_website(document: Document) -> str | None:
-    """The site that a listing's page calls the website of its business: a labelled link to another host."""
-    for link in document.links:
-        host = host_of(link.url)
-        if not host or host == document.host or network_of(link.url):
-            continue
-        above = document.lines[link.line - 1].text if 0 < link.line <= len(document.lines) else ""
-        line = document.lines[link.line].text if link.line < len(document.lines) else ""
-        before = line.partition(link.text)[0] if link.text else line
-        if any(_WEBSITE.fullmatch(label.strip(" :·|-")) for label in (link.text, before, above if not before else "")):
-            return link.url
-    return None
+    if not is_listing:
+        main.set("logo", document.resolve(logo) if logo else _logo(document), "image", 0.6)
+    main.set("geo", page_geo(document), "map", 0.6)
+    rating = page_rating(document)
+    if rating and "rating" not in main.values:
+        main.set("rating", rating[0], "text", 0.5)
+        main.set("review_count", rating[1], "text", 0.5)
 
 
 def _logo(document: Document) -> str | None:
@@ -235,25 +255,3 @@ def _logo(document: Document) -> str | None:
         if "logo" in marks[:600].lower() and source and not source.startswith("data:"):
             return document.resolve(source)
     return None
-
-
-def _geo(document: Document) -> Geo | None:
-    position = document.metas.get("geo.position") or document.metas.get("icbm") or ""
-    found = re.match(r"\s{0,3}(-?\d{1,2}\.\d{1,12})\s{0,3}[;,]\s{0,3}(-?\d{1,3}\.\d{1,12})", position)
-    if found:
-        return make_geo(float(found[1]), float(found[2]))
-    for address in _map_addresses(document):
-        for pattern in _MAP_POINT:
-            point = pattern.search(address[:2_000])
-            if point:
-                return make_geo(float(point["lat"]), float(point["lng"]))
-    return None
-
-
-def _map_addresses(document: Document) -> Iterator[str]:
-    for frame in document.root.iter("iframe"):
-        if "map" in (frame.get("src") or ""):
-            yield frame.get("src")
-    for link in document.links:
-        if "map" in link.url:
-            yield link.url

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from leads.addresses import normalise_address
-from leads.emails import email_detail, find_emails, normalise_email
-from leads.extract.document import Document
-from leads.extract.draft import Draft
+from leads.addresses import find_addresses, normalise_address
+from leads.emails import email_detail, find_emails, is_placeholder, normalise_email
+from leads.extract.document import Document, host_of
+from leads.extract.draft import Draft, fold
 from leads.extract.evidence import RegionEvidence
+from leads.extract.geo import geo_in_text, geo_of_map, make_geo, number_of
 from leads.extract.items import Item, walk
 from leads.extract.names import tidy_name
-from leads.extract.profiles import find_socials
+from leads.extract.profiles import find_socials, network_of
 from leads.model import Address, Geo
 from leads.phones import best_phone
 from leads.regions import region_of_name
@@ -34,21 +35,70 @@ _BUSINESS = frozenset(
     " SportsOrganization PerformingGroup NewsMediaOrganization OnlineBusiness OnlineStore Airline Restaurant Store"
     " Hotel LodgingBusiness FoodEstablishment ProfessionalService Dentist Physician School CollegeOrUniversity".split()
 )
+# Types under which sites sign their pages; who is listed on them has a type of its own.
+_PUBLISHERS = frozenset("Organization Corporation NewsMediaOrganization OnlineBusiness OnlineStore".split())
 _PLAIN_TYPES = frozenset(
     "Organization LocalBusiness Corporation Thing Place Store ProfessionalService FoodEstablishment"
     " OnlineBusiness".split()
 )
+_SCALE = 5.0
+_SEVERAL_NUMBERS = re.compile(r"\s{0,5}(?:;|,(?=\s{0,5}[+(0])|\s/\s(?=[+(0]))\s{0,5}")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "PublicHolidays")
 
 
 def find_businesses(items: Sequence[Item], document: Document, evidence: RegionEvidence) -> list[Draft]:
-    """A draft for each business among the items, outer before inner, those with contact data only once."""
+    """A draft for each business among the items, outer before inner, and for each further place of one, those with
+    contact data only once."""
     drafts: list[Draft] = []
+    publishers: list[Draft] = []
+    owned: set[int] = set()  # places that are told of as a business's own
     for item in walk(list(items)):
-        if is_business(item):
-            draft = _draft(item, document, evidence)
-            if draft.name or draft.phones or draft.address:
-                _merge_in(drafts, draft)
+        if id(item) in owned or not is_business(item):
+            continue
+        places = _places(item)
+        owned.update(id(place.holder) for place in places)
+        draft = _draft(item, next(iter(places), None), document, evidence)
+        if draft.name and not draft.is_reachable and set(item.types) <= _PUBLISHERS:
+            publishers.append(draft)
+        elif draft.name or draft.phones or draft.address:
+            _merge_in(drafts, draft)
+        for place in places[1:]:
+            _merge_in(drafts, _branch(item, place, draft.name, evidence))
+    return _without_publishers(publishers, drafts, document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One door of a business: the item that tells of it, and its address."""
+
+    holder: Item
+    address: Address
+
+
+def _places(item: Item) -> list[_Place]:
+    """The places of a business that are not businesses of their own, in order."""
+    found = [(each, each) for each in item.items("address")]
+    for where in item.items("location"):
+        if not set(where.types) & _BUSINESS and (where.types != ("Place",) or not is_business(where) or not found):
+            found += [(where, inner) for inner in where.items("address")] or [(where, where)]
+    places = [_Place(holder, address) for holder, each in found if (address := _address(each))]
+    own = _address(item)
+    return [_Place(item, own), *places] if own else places
+
+
+def _without_publishers(publishers: list[Draft], drafts: list[Draft], document: Document) -> list[Draft]:
+    """Organisations that only sign the page: they are the business itself, if the names agree, or whoever lists it."""
+    reachable = [draft for draft in drafts if draft.is_reachable]
+    for publisher in publishers:
+        ours = fold(publisher.name or "")
+        same = next((d for d in drafts if d.name and (ours in fold(d.name) or fold(d.name) in ours)), None)
+        if same:
+            same.absorb(publisher)
+        elif not reachable:
+            drafts.append(publisher)
+        elif host_of(publisher.values.get("website") or document.url) == document.host:
+            for draft in reachable:
+                draft.is_listed = True
     return drafts
 
 
@@ -81,32 +131,36 @@ def _merge_in(drafts: list[Draft], draft: Draft) -> None:
     drafts.append(draft)
 
 
-def _draft(item: Item, document: Document, evidence: RegionEvidence) -> Draft:
+def _branch(item: Item, place: _Place, name: str | None, evidence: RegionEvidence) -> Draft:
+    """A further place of a business: its address and what is told of that place alone."""
+    sure = _CONFIDENCE[item.source]
+    branch = Draft(structured=True, element=item.element)
+    own_name = None if "PostalAddress" in place.holder.types else place.holder.text("name")
+    branch.set_name(tidy_name(own_name or "") or name, item.source, sure)
+    branch.set("address", place.address, item.source, sure)
+    branch.set("geo", _geo(place.holder), item.source, sure)
+    branch.set("opening_hours", opening_hours(place.holder) or None, item.source, sure)
+    _add_contacts(branch, [place.holder], item.source, evidence)
+    return branch
+
+
+def _draft(item: Item, place: _Place | None, document: Document, evidence: RegionEvidence) -> Draft:
     sure = _CONFIDENCE[item.source]
     draft = Draft(structured=True, element=item.element)
     name = tidy_name(item.text("name", "legalName", "alternateName") or "")
     draft.set_name(name, item.source, sure)
-    address = _address(item)
+    address = place.address if place else _written_address(item, evidence)
     draft.set("address", address, item.source, sure)
-    home = [address.country] if address and address.country else []
-    for raw, kind in _numbers(item):
-        regions = list(dict.fromkeys([*home, *evidence.ranked(text=raw)]))
-        for part in re.split(r"\s*(?:;|,(?=\s*[+(0])|\s/\s(?=[+(0]))\s*", raw)[:5]:
-            phone = best_phone(part, regions, source=item.source, kind=kind, confidence=sure, selector=None)
-            if any(char.isdigit() for char in part):
-                draft.phones.append(phone)
-    for text in _emails(item):
-        draft.emails.append(email_detail(text, item.source, sure))
+    points = [each for each in item.items("contactPoint", "contactPoints") if not is_business(each)]
+    _add_contacts(draft, [item, *points, *([place.holder] if place else [])], item.source, evidence)
     urls = [resolved for text in item.texts("url", "mainEntityOfPage") if (resolved := document.resolve(text))]
-    draft.set("website", next(iter(urls), None), item.source, sure)
+    draft.set("website", next((url for url in urls if not network_of(url)), None), item.source, sure)
     draft.set("socials", find_socials([*item.texts("sameAs"), *urls]) or None, item.source, sure)
     draft.set("geo", _geo(item), item.source, sure)
     draft.set("categories", _categories(item) or None, item.source, sure)
     draft.set("opening_hours", opening_hours(item) or None, item.source, sure)
     draft.set("description", (item.text("description") or "")[:1_000] or None, item.source, sure)
-    logo = item.text("logo") or next(
-        (text for each in item.items("logo") for text in each.texts("url", "contentUrl")), None
-    )
+    logo = next((text for each in item.items("logo") for text in each.texts("url", "contentUrl")), item.text("logo"))
     draft.set("logo", document.resolve(logo) if logo else None, item.source, sure)
     rating, count = _rating(item)
     draft.set("rating", rating, item.source, sure)
@@ -114,45 +168,54 @@ def _draft(item: Item, document: Document, evidence: RegionEvidence) -> Draft:
     return draft
 
 
-def _numbers(item: Item) -> Iterator[tuple[str, str]]:
-    for holder in (item, *item.items("contactPoint", "contactPoints", "address", "location")):
-        if holder is not item and is_business(holder):
-            continue
+def _add_contacts(draft: Draft, holders: Sequence[Item], source: str, evidence: RegionEvidence) -> None:
+    sure = _CONFIDENCE[source]
+    home = [draft.address.country] if draft.address and draft.address.country else []
+    for raw, kind in _numbers(holders):
+        regions = list(dict.fromkeys([*home, *evidence.ranked(text=raw)]))
+        for part in _SEVERAL_NUMBERS.split(raw)[:5]:
+            if any(char.isdigit() for char in part):
+                draft.phones.append(best_phone(part, regions, source=source, kind=kind, confidence=sure, selector=None))
+    draft.emails += [email_detail(text, source, sure) for text in _emails(holders) if not is_placeholder(text)]
+
+
+def _numbers(holders: Sequence[Item]) -> Iterator[tuple[str, str]]:
+    for holder in holders:
+        is_fax = "fax" in (holder.text("contactType") or "").lower()
         for raw in holder.texts("telephone", "phone", "tel"):
-            yield raw.removeprefix("tel:"), "voice"
+            yield raw.removeprefix("tel:"), "fax" if is_fax else "voice"
         for raw in holder.texts("faxNumber", "fax"):
             yield raw.removeprefix("tel:"), "fax"
 
 
-def _emails(item: Item) -> Iterator[str]:
-    for holder in (item, *item.items("contactPoint", "contactPoints", "address")):
-        for text in holder.texts("email"):
-            address = normalise_email(text.removeprefix("mailto:").split("?")[0])
-            if address:
-                yield address
-            else:
-                yield from (match.address for match in find_emails(text))
-
-
-def _address(item: Item) -> Address | None:
-    for place in (
-        *item.items("address"),
-        *(inner for where in item.items("location") for inner in where.items("address")),
-    ):
-        street = ", ".join(dict.fromkeys(place.texts("streetAddress"))) or place.text("postOfficeBoxNumber")
-        address = normalise_address(
-            street,
-            place.text("addressLocality"),
-            place.text("addressRegion"),
-            place.text("postalCode"),
-            place.text("addressCountry"),
-        )
+def _emails(holders: Sequence[Item]) -> Iterator[str]:
+    for text in (text for holder in holders for text in holder.texts("email")):
+        address = normalise_email(text.removeprefix("mailto:").split("?")[0])
         if address:
-            return address
+            yield address
+        else:
+            yield from (match.address for match in find_emails(text))
+
+
+def _address(place: Item) -> Address | None:
+    street = ", ".join(dict.fromkeys(place.texts("streetAddress"))) or place.text("postOfficeBoxNumber")
     return normalise_address(
-        item.text("streetAddress"), item.text("addressLocality"), item.text("addressRegion"), item.text("postalCode"),
-        item.text("addressCountry"),
-    )  # fmt: skip
+        street,
+        place.text("addressLocality"),
+        place.text("addressRegion"),
+        place.text("postalCode"),
+        place.text("addressCountry"),
+    )
+
+
+def _written_address(item: Item, evidence: RegionEvidence) -> Address | None:
+    """An address that is given as one text instead of its parts."""
+    for text in item.props.get("address", ()):
+        if isinstance(text, str):
+            found = find_addresses([text[:300]], lambda _: evidence.ranked())
+            if found:
+                return found[0].address
+    return None
 
 
 def _geo(item: Item) -> Geo | None:
@@ -162,31 +225,21 @@ def _geo(item: Item) -> Geo | None:
         *(geo for where in item.items("location") for geo in where.items("geo")),
     )
     for place in places:
-        latitude, longitude = number_of(place.text("latitude")), number_of(place.text("longitude"))
-        geo = make_geo(latitude, longitude)
+        geo = make_geo(number_of(place.text("latitude")), number_of(place.text("longitude")))
         if geo:
             return geo
-    return None
-
-
-def make_geo(latitude: float | None, longitude: float | None) -> Geo | None:
-    """A place on Earth, ``None`` for what is off it or the (0, 0) of empty templates."""
-    if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
-        return None
-    return Geo(latitude=latitude, longitude=longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
-
-
-def number_of(text: str | None) -> float | None:
-    """The first decimal number in ``text``, a comma read as the decimal point."""
-    found = re.search(r"-?\d{1,9}(?:[.,]\d{1,12})?", text) if text else None
-    value = float(found.group().replace(",", ".")) if found else None
-    return value if value is None or math.isfinite(value) else None
+    told = (geo_in_text(text) for text in item.texts("geo"))
+    shown = (geo_of_map(url) for url in item.texts("hasMap"))
+    return next((geo for geo in (*told, *shown) if geo), None)
 
 
 def _rating(item: Item) -> tuple[float | None, int | None]:
+    """The rating out of five, whatever scale it is told on, and how many rated."""
     for rating in item.items("aggregateRating"):
-        value = number_of(rating.text("ratingValue"))
-        count = number_of((rating.text("reviewCount", "ratingCount") or "").replace(",", "").replace(".", ""))
+        value, best = number_of(rating.text("ratingValue")), number_of(rating.text("bestRating"))
+        count = number_of(re.sub(r"[.,\s]", "", rating.text("reviewCount", "ratingCount") or ""))
+        if value is not None and best and 0 <= value <= best and best != _SCALE:
+            value = round(_SCALE * value / best, 2)
         if value is not None and 0 <= value <= 100:
             return value, int(count) if count is not None and 0 <= count <= 100_000_000 else None
     return None, None

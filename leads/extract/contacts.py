@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from phonenumbers import region_code_for_number
 
-from leads.emails import email_detail, emails_in_href, find_emails
+from leads.emails import email_detail, emails_in_href, find_emails, is_placeholder
 from leads.extract.credits import Credits
-from leads.extract.document import Document, Line, selector_of
+from leads.extract.document import NUMBER_ATTRIBUTES, Document, Element, Line, selector_of, text_of
 from leads.extract.evidence import RegionEvidence
 from leads.model import Email, Phone, Validation
-from leads.phones import PhoneMatch, best_phone, find_phones, may_hold_phone, phone_in_href, phone_of
+from leads.phones import PhoneMatch, best_phone, e164, find_phones, may_hold_phone, phone_in_href, phone_of
 
 _FAX = re.compile(
-    r"\b(?:tele)?fax\w{0,3}\b|facsimile|télécopie|\bfaks\w{0,2}\b|факс|\bf(?=\s{0,2}[:.])|传真|ファックス",
+    r"\b(?:tele)?fax\w{0,3}\b|facsimile|télécopie|\bfaks\w{0,2}\b|факс|\bf(?=\s{0,2}[:.])|(?:^|[|/•·,;\d])\s{0,3}f(?=\s{0,3}$)|传真|ファックス",
     re.IGNORECASE,
 )
 _VOICE = re.compile(
@@ -37,6 +38,15 @@ _NO_PHONE = re.compile(
     re.IGNORECASE,
 )
 _LABEL_REACH = 45
+# "555-0100 (fax)", and "555-0100 fax" where nothing follows that the word could speak of.
+_LABEL_BEHIND = re.compile(
+    r"\s{0,2}[(\[]\s{0,2}(?:(?P<fax>(?:tele)?fax|f)|tel|phone|voice|office|mobile|cell|t|m|o)\b", re.IGNORECASE
+)
+_LAST_WORD = re.compile(
+    r"\s{0,2}[\-–,]?\s{0,2}(?:(?P<fax>(?:tele)?fax)|tel|telephone|phone|voice|office|mobile|cell)\W{0,3}$",
+    re.IGNORECASE,
+)
+MAX_COLUMNS = 30
 _FRAGMENT = re.compile(r"^[+()\d][\d\s().\-/–]{0,11}$")
 
 
@@ -57,7 +67,7 @@ def find_page_phones(document: Document, evidence: RegionEvidence, credited: Cre
     found = [
         *_linked_phones(document, evidence, credited),
         *_text_phones(document, evidence, credited),
-        *_alt_phones(document, evidence, credited),
+        *_told_phones(document, evidence, credited),
     ]
     return sorted(found, key=lambda each: each.line)
 
@@ -69,13 +79,17 @@ def find_page_emails(document: Document, credited: Credits) -> list[FoundEmail]:
         addresses = emails_in_href(link.href)
         if addresses and credited.cover_link(link, document.lines):
             continue
-        found += [FoundEmail(link.line, email_detail(address, "mailto_link", 0.95)) for address in addresses]
+        found += [
+            FoundEmail(link.line, email_detail(address, "mailto_link", 0.95))
+            for address in addresses
+            if not is_placeholder(address)
+        ]
     for line in document.lines:
         matches = find_emails(credited.own_text(line))
         found += [FoundEmail(line.number, email_detail(m.address, "text", m.confidence)) for m in matches]
-    for number, alt, _ in document.alts:
-        matches = find_emails(alt) if number not in credited.starts else []
-        found += [FoundEmail(number, email_detail(m.address, "attribute", min(0.7, m.confidence))) for m in matches]
+    for told in document.told:
+        matches = find_emails(told.text) if told.line not in credited.starts else []
+        found += [FoundEmail(told.line, email_detail(m.address, "attribute", min(0.7, m.confidence))) for m in matches]
     return sorted(found, key=lambda each: each.line)
 
 
@@ -108,12 +122,15 @@ def _context(document: Document, number: int, text: str) -> str:
 
 
 def _text_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
-    for line in _searchable_lines(document):
+    seen: set[str] = set()
+    for line, is_joined in _searchable_lines(document):
         text = line.text
         ranked = evidence.ranked(line.number, text)
         for match in find_phones(text, ranked):
-            if credited.cover(line.number, match.start):
+            number = e164(match.number)
+            if credited.cover(line.number, match.start) or (is_joined and number in seen):
                 continue
+            seen.add(number)
             before = _label_before(document, line, match)
             if _NO_PHONE.search(before) or _is_bare_number(text, match, before, ranked):
                 continue
@@ -122,27 +139,28 @@ def _text_phones(document: Document, evidence: RegionEvidence, credited: Credits
                 match.number,
                 match.raw,
                 source="text",
-                kind=kind_of_label(before) or _kind_after(text, match.end) or "voice",
+                kind=_kind(text, match, before, line.element_at(match.start)),
                 confidence=0.85 if labelled else 0.7,
                 selector=selector_of(line.element_at(match.start)),
             )
             yield FoundPhone(line.number, phone)
 
 
-def _searchable_lines(document: Document) -> Iterator[Line]:
-    """The lines that may hold a number, and short runs of lines that only together do ("020" above "7946 0000")."""
+def _searchable_lines(document: Document) -> Iterator[tuple[Line, bool]]:
+    """The lines that may hold a number, and, marked as joined, short runs of lines that only together do ("020" above
+    "7946 0000")."""
     fragments: list[Line] = []
     for line in document.lines:
         if may_hold_phone(line.text):
-            yield line
+            yield line, False
         if _FRAGMENT.match(line.text) and len(fragments) < 4:
             fragments.append(line)
             continue
         if len(fragments) > 1:
-            yield _joined(fragments)
+            yield _joined(fragments), True
         fragments = [line] if _FRAGMENT.match(line.text) else []
     if len(fragments) > 1:
-        yield _joined(fragments)
+        yield _joined(fragments), True
 
 
 def _joined(lines: list[Line]) -> Line:
@@ -150,19 +168,27 @@ def _joined(lines: list[Line]) -> Line:
     return Line(first.number, " ".join(line.text for line in lines), first.pieces, first.tag)
 
 
-def _alt_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
-    for number, alt, element in document.alts:
-        if number in credited.starts or not may_hold_phone(alt):
+def _told_phones(document: Document, evidence: RegionEvidence, credited: Credits) -> Iterator[FoundPhone]:
+    for told in document.told:
+        text = told.text
+        if told.line in credited.starts or not may_hold_phone(text):
             continue
-        ranked = evidence.ranked(number, alt)
-        for match in find_phones(alt, ranked):
-            if _is_bare_number(alt, match, alt[: match.start], ranked):
+        ranked = evidence.ranked(told.line, text)
+        is_labelled = told.attribute in NUMBER_ATTRIBUTES
+        for match in find_phones(text, ranked):
+            before = text[: match.start]
+            if not is_labelled and (_NO_PHONE.search(before) or _is_bare_number(text, match, before, ranked)):
                 continue
-            kind = kind_of_label(alt[: match.start]) or "voice"
+            kind = "fax" if told.attribute == "data-fax" else kind_of_label(before) or "voice"
             phone = phone_of(
-                match.number, match.raw, source="attribute", kind=kind, confidence=0.6, selector=selector_of(element)
+                match.number,
+                match.raw,
+                source="attribute",
+                kind=kind,
+                confidence=0.6,
+                selector=selector_of(told.element),
             )
-            yield FoundPhone(number, phone)
+            yield FoundPhone(told.line, phone)
 
 
 def _label_before(document: Document, line: Line, match: PhoneMatch) -> str:
@@ -186,9 +212,29 @@ def kind_of_label(text: str) -> str | None:
     return "fax" if fax >= voice else "voice"
 
 
-def _kind_after(text: str, end: int) -> str | None:
-    """``555-0100 (fax)``: a label may follow its number."""
-    return "fax" if re.match(r"\s{0,2}[(\[\-–,]\s{0,2}(?:tele)?fax", text[end : end + 12], re.IGNORECASE) else None
+def _kind(text: str, match: PhoneMatch, before: str, element: Element) -> str:
+    """``"fax"`` or ``"voice"``, by the nearest label: in brackets behind the number, before it, behind it, above."""
+    behind = text[match.end : match.end + 20]
+    bracketed = _LABEL_BEHIND.match(behind)
+    if bracketed:
+        return "fax" if bracketed["fax"] else "voice"
+    own = kind_of_label(text[max(0, match.start - _LABEL_REACH) : match.start])
+    if own is None and (last := _LAST_WORD.match(text[match.end : match.end + 40])):
+        return "fax" if last["fax"] else "voice"
+    return own or kind_of_label(_column_header(element)) or kind_of_label(before) or "voice"
+
+
+def _column_header(element: Element) -> str:
+    """The text at the top of the table's column in which ``element`` stands, empty outside of tables."""
+    cell = next((node for node in (element, *islice(element.iterancestors(), 6)) if node.tag == "td"), None)
+    row = cell.getparent() if cell is not None else None
+    table = next(row.iterancestors("table"), None) if row is not None else None
+    first = next(table.iter("tr"), None) if table is not None else None
+    if cell is None or first is None or first is row:
+        return ""
+    place = len(list(islice(cell.itersiblings(preceding=True), MAX_COLUMNS)))
+    header = next(islice(first.iterchildren(), place, None), None)
+    return text_of(header, 60) if header is not None else ""
 
 
 def _is_bare_number(text: str, match: PhoneMatch, before: str, ranked: Sequence[str]) -> bool:
@@ -204,13 +250,16 @@ def _is_bare_number(text: str, match: PhoneMatch, before: str, ranked: Sequence[
 
 
 def merge_phones(found: list[Phone], limit: int = 50) -> list[Phone]:
-    """One entry a number: the surest reading wins; numbers without E.164 are told apart by how they are written."""
+    """One entry a number: the surest reading wins, and keeps the element of a reading that has one; numbers without
+    E.164 are told apart by how they are written."""
     best: dict[str, Phone] = {}
     for phone in found:
         key = f"{phone.normalized_e164 or phone.raw}x{phone.extension or ''}"
-        held = best.get(key)
-        if held is None or _rank(phone) > _rank(held):
-            best[key] = phone
+        held = best.setdefault(key, phone)
+        surer, other = (phone, held) if _rank(phone) > _rank(held) else (held, phone)
+        if surer.phone_element_selector is None and other.phone_element_selector is not None:
+            surer = surer.model_copy(update={"phone_element_selector": other.phone_element_selector})
+        best[key] = surer
     return list(best.values())[:limit]
 
 

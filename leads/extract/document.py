@@ -17,23 +17,34 @@ from urllib.parse import urljoin, urlsplit
 from lxml import etree
 from lxml import html as lxml_html
 
+from leads.emails import decode_cloudflare
+from leads.extract.styles import Styles, is_hidden
+
 # lxml ships no types; an element is opaque to the callers of this module.
 Element = Any
 
-_SKIPPED = frozenset("script style template svg math object head textarea iframe canvas audio video".split())
+_SKIPPED = frozenset(
+    "script style template math object head textarea iframe canvas audio video title desc defs metadata".split()
+)
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big button cite code data dfn em font i img input ins kbd label link mark meta nobr"
-    " q rp rt ruby s samp small span strike strong sub sup time tt u var wbr".split()
+    " q rp rt ruby s samp small span strike strong sub sup time tspan tt u var wbr".split()
 )
 _HEADINGS = frozenset("h1 h2 h3 h4 h5 h6 legend caption dt th".split())
 # Attributes in which pages write for machines and screen readers what a picture or a button shows.
-_TELLING_ATTRIBUTES = ("aria-label", "data-phone", "data-phone-number", "data-tel", "data-telephone", "data-email")
-_TOLD_PATH = f"//*[{' or '.join(f'@{name}' for name in _TELLING_ATTRIBUTES)}]"
+NUMBER_ATTRIBUTES = (
+    "data-phone", "data-phone-number", "data-phonenumber", "data-tel", "data-telephone", "data-mobile", "data-whatsapp",
+    "data-fax", "data-full-number",
+)  # fmt: skip
+_TELLING_ATTRIBUTES = (*NUMBER_ATTRIBUTES, "aria-label", "title", "data-email", "data-mail", "data-clipboard-text")
+_LINKING_ATTRIBUTES = ("onclick", "data-href", "data-url")
+_TOLD_PATH = f"//*[{' or '.join(f'@{n}' for n in (*_TELLING_ATTRIBUTES, *_LINKING_ATTRIBUTES, 'data-domain'))}]"
+_CONTACT_LINK = re.compile(r"(?:tel|mailto|sms):[^'\"\\\s)]{3,200}", re.IGNORECASE)
+# Pictures of the signs in an address: "info<img alt='@'>example.com".
+_SIGN = re.compile(r"[\W_]{0,2}(@|at|dot|\.)[\W_]{0,2}", re.IGNORECASE)
+_MIRROR = str.maketrans("()[]{}<>", ")(][}{><")
 _SPACES = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u3000]+")
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff\u00ad")
-_HIDDEN_STYLE = re.compile(r"display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden", re.IGNORECASE)
-_REVERSED_STYLE = re.compile(r"unicode-bidi\s{0,4}:\s{0,4}bidi-override", re.IGNORECASE)
-_REVERSED_RULE = re.compile(r"\.([\w-]{1,60})\s{0,4}\{[^{}]{0,400}bidi-override", re.IGNORECASE)
 
 # Contact data stands in the first megabytes of a page or not at all; what follows would only cost time.
 MAX_HTML_CHARS = 4_000_000
@@ -73,6 +84,16 @@ class Link:
     element: Element
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What stands in an attribute (a picture's ``alt``, a label, data), and the line it stands in or before."""
+
+    line: int
+    text: str
+    element: Element
+    attribute: str
+
+
 @dataclass(slots=True)
 class Document:
     """One page. ``url`` is where it was read from, ``base`` what its links are relative to, ``canonical`` what it
@@ -88,8 +109,7 @@ class Document:
     metas: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
-    # Lines, texts and elements of what stands in attributes: images' alt, labels, data.
-    alts: list[tuple[int, str, Element]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -216,19 +236,21 @@ class _Walker:
         self._pieces: list[tuple[int, Element]] = []
         self._size = 0
         self._tag = "body"
-        self._reversed = self._reversed_classes()
+        self._styles = Styles.of(document.root)
         self._told: set[Element] = set()
+        self._override: Element = None  # the element whose text is shown backwards, and from which part on
+        self._override_from = 0
 
     def run(self) -> None:
         body = self._document.root.find("body")
         skipped: set[Element] = set()
         self._told = set(self._document.root.xpath(_TOLD_PATH))
-        hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if _is_hidden(node)}
+        hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if is_hidden(node)}
         walk = etree.iterwalk(body if body is not None else self._document.root, events=("start", "end"))
         for event, node in walk:
             tag = node.tag
             if event == "start":
-                if tag in _SKIPPED or node in hidden:
+                if tag in _SKIPPED or node in hidden or _is_mute(node) or self._styles.is_decoy(node):
                     walk.skip_subtree()
                     skipped.add(node)
                     continue
@@ -238,6 +260,9 @@ class _Walker:
             else:
                 if tag not in _INLINE and node not in skipped:
                     self._flush("")
+                if node is self._override:
+                    self._turn_round()
+                    self._override = None
                 skipped.discard(node)
                 if node.tail and node is not body:
                     self._add(node.tail, node.getparent())
@@ -252,15 +277,41 @@ class _Walker:
             document.links.append(
                 Link(href, document.resolve(href) or "", text_of(node, 300), len(document.lines), node)
             )
-        elif tag in ("img", "area") and node.get("alt"):
-            document.alts.append((len(document.lines), clean(node.get("alt"))[:500], node))
+        elif node.get("alt") and (tag in ("img", "area") or (tag == "input" and node.get("type") == "image")):
+            self._read_alt(node)
+        elif tag == "input" and (node.get("type") or "").lower() in ("button", "submit"):
+            self._add(f" {node.get('value') or ''} ", node)
         if node in self._told:
-            told = (clean(node.get(name))[:500] for name in _TELLING_ATTRIBUTES if node.get(name))
-            document.alts.extend((len(document.lines), text, node) for text in told)
+            self._read_attributes(node)
+        if self._override is None and self._styles.reverses(node):
+            self._override, self._override_from = node, len(self._parts)
         if node.get("data-cfemail"):
             self._add(f" {decode_cloudflare(node.get('data-cfemail')) or ''} ", node)
         elif node.text:
-            self._add(node.text[::-1] if self._is_reversed(node) else node.text, node)
+            self._add(node.text, node)
+
+    def _read_alt(self, node: Element) -> None:
+        alt = clean(node.get("alt"))[:500]
+        sign = _SIGN.fullmatch(alt)
+        if sign:
+            self._add(f"[{sign[1]}]", node)
+        else:
+            self._document.told.append(Told(len(self._document.lines), alt, node, "alt"))
+
+    def _read_attributes(self, node: Element) -> None:
+        """Texts of attributes, addresses that they hold in two halves, and what a click would open."""
+        document = self._document
+        here = len(document.lines)
+        for name in _TELLING_ATTRIBUTES:
+            if node.get(name):
+                document.told.append(Told(here, clean(node.get(name))[:500], node, name))
+        user, domain = node.get("data-user") or node.get("data-name"), node.get("data-domain")
+        if user and domain:
+            document.told.append(Told(here, clean(f"{user}@{domain}")[:500], node, "data-domain"))
+        for name in _LINKING_ATTRIBUTES:
+            found = _CONTACT_LINK.search((node.get(name) or "")[:2_000])
+            if found:
+                document.links.append(Link(found.group(), "", text_of(node, 300), here, node))
 
     def _add(self, text: str, owner: Element) -> None:
         if not self._parts and text.isspace():
@@ -283,38 +334,32 @@ class _Walker:
 
     def _flush(self, next_tag: str) -> None:
         if self._parts:
+            if self._override is not None:
+                self._turn_round()
             text = "".join(self._parts).rstrip()
             if text:
                 lines = self._document.lines
                 lines.append(Line(len(lines), text, tuple(self._pieces), self._tag))
             self._parts, self._pieces, self._size = [], [], 0
+        self._override_from = 0
         self._tag = next_tag
 
-    def _reversed_classes(self) -> frozenset[str]:
-        found: set[str] = set()
-        for style in self._document.root.iter("style"):
-            css = (style.text or "")[:200_000]
-            if "bidi-override" in css:
-                found.update(_REVERSED_RULE.findall(css))
-        return frozenset(found)
-
-    def _is_reversed(self, node: Element) -> bool:
-        if _REVERSED_STYLE.search((node.get("style") or "")[:500]):
-            return True
-        return bool(self._reversed) and not self._reversed.isdisjoint((node.get("class") or "").split())
-
-
-def _is_hidden(node: Element) -> bool:
-    if node.get("hidden") is not None:
-        return True
-    style = node.get("style")
-    return bool(style and _HIDDEN_STYLE.search(style[:500]))
+    def _turn_round(self) -> None:
+        """Puts what stands in the overriding element into the order in which it is seen."""
+        start = self._override_from
+        turned = [part.translate(_MIRROR)[::-1] for part in reversed(self._parts[start:])]
+        owners = [owner for _, owner in reversed(self._pieces[start:])]
+        if start == 0 and turned:
+            turned[0] = turned[0].lstrip()
+        offset = self._pieces[start][0] if turned else 0
+        del self._parts[start:], self._pieces[start:]
+        for part, owner in zip(turned, owners, strict=True):
+            self._parts.append(part)
+            self._pieces.append((offset, owner))
+            offset += len(part)
+        self._size = offset if turned else self._size
 
 
-def decode_cloudflare(code: str) -> str | None:
-    """The address behind Cloudflare's ``data-cfemail``: hexadecimal, the first byte is the XOR key."""
-    try:
-        data = bytes.fromhex(code[:400])
-        return bytes(byte ^ data[0] for byte in data[1:]).decode("utf-8")
-    except (ValueError, IndexError):
-        return None
+def _is_mute(node: Element) -> bool:
+    """A drawing without words; it must not break the line that it decorates."""
+    return node.tag == "svg" and node.find(".//text") is None

@@ -17,6 +17,7 @@ class Draft:
     """``values`` holds the single-valued fields of `Lead`; ``lines`` is where the draft stands on the page."""
 
     structured: bool = False
+    is_listed: bool = False  # told of by a site of somebody else
     element: Element = None
     lines: tuple[int, int] | None = None
     phones: list[Phone] = field(default_factory=list)
@@ -31,6 +32,10 @@ class Draft:
     @property
     def address(self) -> Address | None:
         return self.values.get("address")
+
+    @property
+    def is_reachable(self) -> bool:
+        return bool(self.phones or self.emails or self.address)
 
     def set_name(self, name: str | None, source: str, confidence: float) -> None:
         self.set("display_name", name, source, confidence)
@@ -63,6 +68,13 @@ class Draft:
                 self.values["socials"] = {**value, **self.values["socials"]}
             else:
                 self.set(field_name, value, known.source, known.confidence)
+
+    def share(self, main: Draft) -> None:
+        """Takes over what a branch has in common with its business: site, profiles, sign, trade."""
+        for field_name in ("website", "socials", "logo", "description", "categories"):
+            if field_name in main.values:
+                known = main.provenance[field_name]
+                self.set(field_name, main.values[field_name], known.source, known.confidence)
 
     def freeze(self, source_url: str) -> Lead:
         """The lead, its lists without duplicates, with a provenance for every field that is set."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from leads.domains import own_domain
 from leads.extract.credits import Credits
 from leads.extract.document import Document, Element, clean, host_of, text_of
+from leads.extract.listing import label_of
 
 MAX_NAME = 120
 MAX_CANDIDATES = 100  # each is compared with each
@@ -70,6 +71,7 @@ _GENERIC = re.compile(
 )
 _FRONT_PAGE = re.compile(r"/?(?:(?:index|default|home)(?:\.\w{2,5})?)?/?", re.IGNORECASE)
 _WORD = re.compile(r"[\w'’&.-]{1,60}")
+_SITES_OWN = frozenset(("og:site_name", "meta", "copyright", "logo"))  # where a site signs its pages
 _HEADINGS = frozenset(("title", "og:title", "h1"))
 _EDGE = " \t\n.,:;|-–—»«›•·~*\"'“”_/()[]"
 _NOISE_PREFIX = re.compile(
@@ -98,14 +100,22 @@ class _Candidate:
 
 
 def find_name(
-    document: Document, structured: list[str], address_lines: list[int], credited: Credits, mail_domains: list[str]
+    document: Document,
+    structured: list[str],
+    address_lines: list[int],
+    credited: Credits,
+    mail_domains: list[str],
+    listed: str = "",
 ) -> Name | None:
     """The page's best name. ``structured`` are names that structured data gave; ``address_lines`` the first
     lines of its addresses, since the line above an address is often whose address it is; ``mail_domains`` where
-    its e-mails are, which name the business when a page has no domain of its own to tell."""
-    label = _label(document, mail_domains)
+    its e-mails are, which name the business when a page has no domain of its own to tell; ``listed`` the domain of the
+    business if the page belongs to a site that lists it."""
+    label = label_of(listed) if listed else _label(document, mail_domains)
     found = chain(_candidates(document, structured, address_lines, credited), _spelled_by_domain(document, label))
     candidates = list(islice(found, MAX_CANDIDATES))
+    if listed:
+        candidates = _of_the_listed(candidates, document)
     if not candidates:
         return None
     spoken = _Spoken(document, credited)
@@ -118,13 +128,25 @@ def find_name(
     return Name(best.text, best.source, round(min(0.95, 0.2 + score / 4), 2))
 
 
+def _of_the_listed(candidates: list[_Candidate], document: Document) -> list[_Candidate]:
+    """The candidates without the names by which a directory calls itself."""
+    site, signed = label_of(own_domain(document.url)), _fold(document.metas.get("og:site_name", "") or "-")
+    return [
+        each
+        for each in candidates
+        if each.source not in _SITES_OWN
+        and each.key != signed
+        and (len(site) < 4 or site not in each.key.replace(" ", ""))
+    ]
+
+
 def _label(document: Document, mail_domains: list[str]) -> str:
     """What the business has registered, as letters and digits: ``"oakdental"``; empty if nothing tells."""
     domain = own_domain(document.url) or ""
     if not domain or domain.startswith("example."):
         domains = {own for host in mail_domains if (own := own_domain(host)) and not own.startswith("example.")}
         domain = domains.pop() if len(domains) == 1 else ""
-    return re.sub(r"[^a-z0-9]", "", domain.split(".")[0])
+    return label_of(domain)
 
 
 def _candidates(
@@ -140,10 +162,11 @@ def _candidates(
     yield from _from_copyright(document, credited)
     for heading in islice(document.root.iter("h1"), MAX_HEADINGS):
         yield from _candidate(text_of(heading, 200), "h1", 1.0)
-    for line, alt, element in document.alts[:MAX_IMAGES]:
-        marks = f"{element.get('src') or ''} {element.get('class') or ''} {element.get('id') or ''} {alt}".lower()
-        target = _target(document, element.getparent())
-        if ("logo" in marks and target != "away") or (line <= LAST_BANNER_LINE and target == "home"):
+    for told in islice((each for each in document.told if each.attribute == "alt"), MAX_IMAGES):
+        image, alt = told.element, told.text
+        marks = f"{image.get('src') or ''} {image.get('class') or ''} {image.get('id') or ''} {alt}".lower()
+        target = _target(document, image.getparent())
+        if ("logo" in marks and target != "away") or (told.line <= LAST_BANNER_LINE and target == "home"):
             yield from _candidate(re.sub(r"(?i)\blogo\b", "", alt), "logo", 1.1)
     for first in address_lines[:4]:
         yield from _from_address_block(document, first)

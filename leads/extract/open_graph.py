@@ -7,6 +7,7 @@ metas hold no way to reach anybody tells of no business here; its ``og:site_name
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from leads.extract.document import Document
 from leads.extract.items import Item
@@ -20,6 +21,7 @@ _PLACE = {
     "postal_code": "postalCode", "country_name": "addressCountry",
 }  # fmt: skip
 _GEO = {"latitude": "latitude", "longitude": "longitude"}
+MAX_METAS = 500
 _VOCABULARIES = ("business:contact_data:", "place:location:", "og:")
 
 
@@ -36,8 +38,26 @@ def open_graph_items(document: Document) -> Iterator[Item]:
                     item.add(words[name], value)
     if not business.props and not {"streetAddress", "postalCode"} & place.props.keys():
         return
-    business.add("name", document.metas.get("og:site_name", ""))
+    # Of a page that *is* a business the title is its name; of every other page the site's.
+    kind = document.metas.get("og:type", "").lower()
+    is_listed = kind.startswith(("business", "place", "restaurant", "company", "hotel", "bar", "cafe"))
+    business.add("name", document.metas.get("og:title" if is_listed else "og:site_name", ""))
+    for line in _hours(document):
+        business.add("openingHours", line)
     for name, item in (("address", place), ("geo", geo)):
         if item.props:
             business.add(name, item)
     yield business
+
+
+def _hours(document: Document) -> Iterator[str]:
+    """``"Mo 08:00-12:00"`` of each triple of day, start and end, which stand one behind another."""
+    day = start = ""
+    for meta in islice(document.root.iter("meta"), MAX_METAS):
+        key, value = (meta.get("property") or "").lower(), (meta.get("content") or "").strip()
+        if key == "business:hours:day":
+            day = value[:2].capitalize()
+        elif key == "business:hours:start":
+            start = value[:5]
+        elif key == "business:hours:end" and day and start:
+            yield f"{day} {start}-{value[:5]}"

@@ -137,8 +137,9 @@ class RecordingStage:
     def show(self, page: Page, tab: str) -> None:
         self.shown.append((page, tab))
 
-    def latest_seq(self) -> int:
-        return 41 + len(self.shown)
+    async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
+        del scroll
+        return 41 + len(self.shown) if self.shown[-1][0] is page else 0
 
 
 @dataclass

@@ -78,7 +78,8 @@ async def test_shadow_trees_are_part_of_the_page(bench: Bench, tab: Tab) -> None
     snapshot = await tab.load("http://shadow.test/")
     assert "<p>030 23125852</p>" in snapshot.html
     (box,) = await tab.measure(QUESTION)
-    assert box.coordinates.width > 0
+    assert box.coordinates is not None
+    assert box.selector == "x-card >>> p"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,7 @@ async def test_a_box_lies_over_the_number_on_the_picture(bench: Bench, tab: Tab,
         "() => { const b = want.getBoundingClientRect(); return [b.x, b.y, b.right, b.bottom, scrollX, scrollY]; }"
     )
     found = box.coordinates
+    assert found is not None
     left, top = found.x * found.viewport_width, found.y * found.viewport_height
     assert place[0] - 1 <= left
     assert left + found.width * found.viewport_width <= place[2] + 1
@@ -179,6 +181,7 @@ async def test_a_number_in_a_frame_is_placed_in_the_tab(bench: Bench, tab: Tab, 
     bench.site.pages.update({"outer.test/inner": inner, "other.test/inner": inner})
     await tab.load("http://outer.test/")
     (box,) = await tab.measure(QUESTION)
+    assert box.coordinates is not None
     assert (box.coordinates.absolute_x, box.coordinates.absolute_y) == (
         pytest.approx(210, abs=1),
         pytest.approx(110, abs=6),
@@ -188,7 +191,18 @@ async def test_a_number_in_a_frame_is_placed_in_the_tab(bench: Bench, tab: Tab, 
 async def test_a_number_that_is_not_shown_has_no_box(bench: Bench, tab: Tab) -> None:
     bench.site.pages["hidden.test/"] = "<p style='display:none'>030 23125852</p><p>030 2312585 and 2</p>"
     await tab.load("http://hidden.test/")
-    assert [box.key for box in await tab.measure(QUESTION)] == []
+    (box,) = await tab.measure(QUESTION)
+    assert (box.coordinates, box.selector) == (None, "p:nth-of-type(1)")
+
+
+async def test_of_two_thousand_numbers_the_first_get_boxes(bench: Bench, tab: Tab) -> None:
+    """And measuring ends before its limit, past which there would be none."""
+    written = [f"+49 30 2312{number:04}" for number in range(2_000)]
+    bench.site.pages["many.test/"] = "".join(f"<p>Call <b>{number}</b> now" for number in written)
+    await tab.load("http://many.test/")
+    phones = [Phone(raw=raw, normalized_e164=raw.replace(" ", ""), international=raw) for raw in written]
+    found = await tab.measure(boxes.wanted([Lead(phones=[phone]) for phone in phones]))
+    assert [box.key for box in found if box.coordinates] == [phone.normalized_e164 for phone in phones[:60]]
 
 
 async def _timed(tab: Tab, url: str) -> float:

@@ -54,6 +54,53 @@ def test_formats(lines: list[str], region: str, address: tuple[str | None, ...])
     assert found(lines, region) == [address]
 
 
+@pytest.mark.parametrize(
+    ("lines", "regions", "address"),
+    [
+        (["Shop 12, 3/F, Lucky Centre, 171 Willow Road, Wan Chai, Hong Kong"], ("HK",),
+         ("Shop 12, 3/F, Lucky Centre, 171 Willow Road", "Hong Kong", "Wan Chai", None, "HK")),
+        (["Unit 5B, 8/F", "25 Willow Road", "Hong Kong"], (),
+         ("Unit 5B, 8/F, 25 Willow Road", "Hong Kong", None, None, "HK")),
+        (["P.O. Box 12345, Dubai, United Arab Emirates"], (), ("P.O. Box 12345", "Dubai", None, None, "AE")),
+        (["Office 401, Palm Tower", "Sheikh Palm Road", "Dubai, UAE"], ("AE",),
+         ("Office 401, Palm Tower, Sheikh Palm Road", "Dubai", None, None, "AE")),
+        (["Main Street", "Ballyduck", "Co. Clare", "Ireland"], ("IE",),
+         ("Main Street", "Ballyduck", "Co. Clare", None, "IE")),
+        (["12 Main Street, Ballyduck, Co. Antrim"], (), ("12 Main Street", "Ballyduck", "Co. Antrim", None, "GB")),
+        (["12 Main Street, Dublin 2, D02 X285"], ("IE",), ("12 Main Street", "Dublin 2", None, "D02 X285", "IE")),
+        (["12 Main Street, Dublin 2"], (), ("12 Main Street", "Dublin 2", None, None, "IE")),
+        (["Calle 50, Edificio Roble, Piso 3", "Ciudad de Panamá, Panamá"], ("PA",),
+         ("Calle 50, Edificio Roble, Piso 3", "Ciudad de Panamá", None, None, "PA")),
+        (["123 Main St, Austin, TX Tel 512"], (), ("123 Main St", "Austin", "TX", None, "US")),
+        (["123 Main St", "Austin Texas"], (), ("123 Main St", "Austin", "TX", None, "US")),
+        (["12 Oak Street, Perth, WA"], ("AU",), ("12 Oak Street", "Perth", "WA", None, "AU")),
+        (["24 rue des Tilleuls, Paris, France"], (), ("24 rue des Tilleuls", "Paris", None, None, "FR")),
+        (["No. 96 Willow Road Section 1", "Taipei 104"], ("TW",),
+         ("No. 96 Willow Road Section 1", "Taipei", None, "104", "TW")),
+    ],
+)  # fmt: skip
+def test_addresses_without_a_postal_code_or_with_a_rare_one(
+    lines: list[str], regions: tuple[str, ...], address: tuple[str | None, ...]
+) -> None:
+    assert found(lines, *regions) == [address]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["We ship to Paris, France"],
+        ["Oak Dental", "Dublin, Ireland"],
+        ["Serving Austin, TX"],
+        ["12 years in business", "Texas"],
+        ["Made in Hong Kong"],
+        ["8 Elm St", "Suite 300"],
+        ["99 Oak Rd", "Axis M3014 0285-001 Network Dome Camera"],
+    ],
+)
+def test_a_country_alone_makes_no_address(lines: list[str]) -> None:
+    assert found(lines) == []
+
+
 def test_several_addresses_are_told_apart() -> None:
     lines = ["1 Oak Rd", "Reno, NV 89501", "Tel 775", "2 Elm Ave", "Boise, ID 83702"]
     assert [row[3] for row in found(lines, "US")] == ["89501", "83702"]

@@ -6,7 +6,7 @@ import csv
 from datetime import UTC, datetime
 
 from leads.identity import cluster, fold_name, identifiers, lead_id, merge, observation_id, same_business
-from leads.model import Address, Lead, Phone, PhoneCoordinates, Provenance, Validation
+from leads.model import Address, Email, Lead, Phone, PhoneCoordinates, Provenance, Validation
 from tests.support import shared_data
 
 
@@ -83,6 +83,26 @@ def test_merging_keeps_the_surest_value_and_unites_lists() -> None:
     assert (merged.first_seen_at, merged.last_seen_at) == (told.found_at, surer.found_at)
     assert merged.provenance["display_name"].source == "json_ld"
     assert merge([told, surer]) == merged
+
+
+def test_merging_keeps_the_surest_reading_of_each_mail_and_profile_and_one_timetable() -> None:
+    def seen(day: int, sure: float, url: str, hours: list[str], source: str) -> Lead:
+        origin = Provenance(source=source, confidence=sure)
+        return lead("A", found_at=datetime(2026, 1, day, tzinfo=UTC), socials={"facebook": url}, emails=["a@a.com"],
+                    email_details=[Email(address="a@a.com", confidence=sure, source=source)], opening_hours=hours,
+                    provenance={"socials": origin, "opening_hours": origin})  # fmt: skip
+
+    surer, later = (
+        seen(1, 0.9, "https://fb.com/a", ["Mo 9-17"], "json_ld"),
+        seen(2, 0.5, "https://fb.com/b", [], "text"),
+    )
+    merged = merge([later, surer])
+    assert merged.socials == {"facebook": "https://fb.com/a"}
+    assert [detail.source for detail in merged.email_details] == ["json_ld"]
+    assert (merged.opening_hours, merged.provenance["opening_hours"].source) == (["Mo 9-17"], "json_ld")
+    newest = seen(3, 0.9, "https://fb.com/c", ["Mo 8-16"], "json_ld")
+    assert merge([merged, newest]).opening_hours == ["Mo 8-16"]
+    assert merge([merged, newest]).first_seen_at == surer.found_at
 
 
 def test_names_are_compared_without_accents_and_legal_forms() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from pydantic import ValidationError
 
@@ -12,19 +14,26 @@ from control_plane.errors import BadRequest, Invalid
 from control_plane.store import filters
 from control_plane.store.models import LeadQuery, Where, problem_of
 from control_plane.store.schema import Position, Sighting
+from control_plane.store.segments import ColumnCache, Snapshot
 from control_plane.store.view import TenantView
 from tests.integration.control_plane.store.sample import lead
 
 
-@pytest.fixture(scope="module")
-def frame() -> pl.DataFrame:
+@pytest.fixture(params=["in memory", "in files, held", "in files"])
+def view(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Snapshot]:
     """Leads 0 to 5; 4 and 5 know little about themselves."""
     leads = [lead(number) for number in range(4)]
     leads.append(lead(4, phones=[], emails=[], website=None, rating=None, geo=None))
     leads.append(lead(5, address=None, categories=["Tax Adviser"], review_count=None))
-    view = TenantView("acme")
-    view.apply([Sighting(Position(1, n), "acme", f"tsk_{n % 2}", "", each) for n, each in enumerate(leads)])
-    return view.frame
+    if request.param != "in memory":
+        monkeypatch.setattr("control_plane.store.view.RECENT_ROWS", 2)
+        monkeypatch.setattr("control_plane.store.view.SEGMENT_ROWS", 4)
+    with closing(TenantView("acme", tmp_path, ColumnCache(0 if request.param == "in files" else 1_000_000))) as made:
+        for number, each in enumerate(leads):
+            made.apply([Sighting(Position(1, number), "acme", f"tsk_{number % 2}", "", each)])
+        kinds = [type(piece).__name__ for piece in made.snapshot.pieces]
+        assert kinds == (["Recent"] if request.param == "in memory" else ["Stored", "Stored", "Recent"])
+        yield made.snapshot
 
 
 CASES: list[tuple[dict[str, Any], list[int]]] = [
@@ -66,8 +75,8 @@ CASES: list[tuple[dict[str, Any], list[int]]] = [
 
 
 @pytest.mark.parametrize(("where", "expected"), CASES, ids=[str(where) for where, _ in CASES])
-def test_where(frame: pl.DataFrame, where: dict[str, Any], expected: list[int]) -> None:
-    found = filters.matching(frame, Where.model_validate(where), lambda lead_id: lead_id)
+def test_where(view: Snapshot, where: dict[str, Any], expected: list[int]) -> None:
+    found = view.select(filters.condition(Where.model_validate(where), lambda lead_id: lead_id), ["lead_id"])
     assert sorted(found["lead_id"]) == [f"lead_{number:06d}" for number in expected]
 
 
@@ -77,10 +86,10 @@ def test_every_member_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("sort", [[], ["rating"], ["-rating"], ["country", "-review_count"], ["-name", "city"]])
-def test_pages_by_two_are_the_whole(frame: pl.DataFrame, sort: list[str]) -> None:
+def test_pages_by_two_are_the_whole(view: Snapshot, sort: list[str]) -> None:
     def page(**query: Any) -> Any:
         asked = LeadQuery.model_validate({"sort": sort, **query})
-        return LeadPageJson(filters.page(frame, asked, lambda lead_id: lead_id))
+        return LeadPageJson(filters.page(view, asked, lambda lead_id: lead_id))
 
     whole, seen, cursor = page(limit=100), [], None
     while True:
@@ -130,6 +139,6 @@ def test_groups_cannot_be_nested_without_end() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "AAAA", "WzFd", "é"])
-def test_a_foreign_cursor_is_refused(frame: pl.DataFrame, cursor: str) -> None:
+def test_a_foreign_cursor_is_refused(view: Snapshot, cursor: str) -> None:
     with pytest.raises(Invalid):
-        filters.page(frame, LeadQuery(cursor=cursor), lambda lead_id: lead_id)
+        filters.page(view, LeadQuery(cursor=cursor), lambda lead_id: lead_id)
