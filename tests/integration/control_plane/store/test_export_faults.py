@@ -232,12 +232,17 @@ async def test_an_upload_of_other_leads_is_not_mixed_in(
 
 
 async def test_a_worker_that_ends_in_order_leaves_its_export_to_the_next(
-    store: LeadStore, options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
+    options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
 ) -> None:
-    export = await stuck(store, options, proxy, s3)
-    await store.close()
+    patient = replace(options, export_lease_s=600)  # so nothing but giving it up lets another one have it
+    first = LeadStore(patient)
+    await first.start()
+    try:
+        export = await stuck(first, options, proxy, s3)
+    finally:
+        await first.close()
     proxy.heal()
-    other = LeadStore(options)
+    other = LeadStore(patient)
     await other.start()
     try:
         await assert_whole(await ended(other, export))
