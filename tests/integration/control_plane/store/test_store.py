@@ -248,6 +248,7 @@ async def test_an_export_whose_object_is_gone_is_made_again(
         "s3", region_name=options.s3_region, endpoint_url=options.s3_endpoint
     ) as client:
         await client.delete_object(Bucket=options.s3_bucket, Key=f"exports/acme/{export.export_id}.csv")
+        await client.delete_bucket(Bucket=options.s3_bucket)  # as moto forgets it when it is started anew
     assert (await store.export_view("acme", export.export_id)).status == "expired"
     again = await store.export("acme", ExportRequest())
     assert (again.export_id, again.status) == (export.export_id, "ready")
