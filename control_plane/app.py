@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,11 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
 from control_plane import auth, rates, telemetry, web
+from control_plane.enrichment.breaker import Breaker
+from control_plane.enrichment.endpoint import Endpoint
+from control_plane.enrichment.enricher import Enricher
+from control_plane.enrichment.terms import Terms
+from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.routes import BLUEPRINTS
@@ -29,7 +35,7 @@ from control_plane.streams.reader import StreamReader
 from control_plane.webhooks.post import Post
 from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
-from fleet.clock import SystemClock
+from fleet.clock import Clock, SystemClock
 from fleet.connect import command_client
 from fleet.errors import BadName, FleetError, StoreUnavailable
 from fleet.keys import Keys
@@ -88,6 +94,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             tenant_daily_units=settings.tenant_daily_units,
             tenant_max_running=settings.tenant_max_running,
             retention_s=int(settings.retention.total_seconds()),
+            enrichment_patience_ms=settings.enrichment_patience // timedelta(milliseconds=1),
+            enrichment_memory_s=int(settings.enrichment_memory.total_seconds()),
         ),
     )
     ring = KeyRing(client, keys, clock)
@@ -103,6 +111,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         gate=auth.Gate(settings, ring, limiter, clock),
         hub=Hub(client, keys, reader, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
+        registry=Registry(client, keys),
         store=LeadStore(StoreOptions.of(settings)) if background else None,
     )
     attach(app, made)
@@ -125,8 +134,19 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             from control_plane.background import Background
 
             sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
+            made.enricher = _enricher(settings, scripts, clock)
             await running.enter_async_context(
-                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare, sender)
+                Background(
+                    client,
+                    settings.redis_url,
+                    keys,
+                    scripts,
+                    settings.replica,
+                    prepare,
+                    sender,
+                    made.registry,
+                    made.enricher,
+                )
             )
         else:
             await prepare()
@@ -135,6 +155,17 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     @app.after_serving
     async def stop() -> None:
         await running.aclose()
+
+
+def _enricher(settings: Settings, scripts: Scripts, clock: Clock) -> Enricher | None:
+    """Who asks the model; to be made inside a running loop."""
+    if settings.enrichment_url is None:
+        return None
+    assert settings.enrichment_model is not None  # the settings see to it
+    key = settings.enrichment_key.get_secret_value() if settings.enrichment_key is not None else None
+    endpoint = Endpoint(settings.enrichment_url, key, settings.enrichment_model, settings.enrichment_timeout)
+    breaker = Breaker(settings.enrichment_breaker_failures, settings.enrichment_breaker_pause)
+    return Enricher(scripts, endpoint, Terms.of(settings), breaker, clock)
 
 
 async def _before() -> Response | None:

@@ -12,6 +12,8 @@ from datetime import timedelta
 import structlog
 from redis.exceptions import RedisError
 
+from control_plane.enrichment.enricher import Enricher
+from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
@@ -31,7 +33,8 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """``async with Background(...)``: presence, ingest, reaper and webhooks run until the block ends."""
+    """``async with Background(...)``: presence, ingest, reaper, webhooks and enrichment run until the block
+    ends."""
 
     def __init__(
         self,
@@ -42,11 +45,15 @@ class Background:
         replica: str,
         prepare: Callable[[], Awaitable[None]],
         webhooks: Sender,
+        registry: Registry,
+        enricher: Enricher | None = None,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
         self._presence = Presence(client, keys, replica, prepare)
-        self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence)
-        self._scripts, self._webhooks = scripts, webhooks
+        self._ingest = Ingest(
+            client, self._blocking, keys, scripts, self._presence, registry, enrich=enricher is not None
+        )
+        self._scripts, self._webhooks, self._enricher = scripts, webhooks, enricher
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Background:
@@ -56,12 +63,16 @@ class Background:
             "reaper": _every(REAPER_TICK, self._reap),
             "webhooks": _every(timedelta(0), self._webhooks.tick),
         }
+        if self._enricher is not None:
+            roles["enrichment"] = _every(timedelta(0), self._enricher.tick)
         self._tasks = [asyncio.create_task(role, name=name) for name, role in roles.items()]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await end_all(self._tasks)
         await self._webhooks.aclose()
+        if self._enricher is not None:
+            await self._enricher.aclose()
         try:
             await self._presence.leave()
         except (RedisError, OSError) as exc:

@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -70,7 +71,34 @@ class Settings(BaseSettings):
         le=timedelta(days=7),  # SigV4 signs for no longer
         description="how long an export's URL is good, at most 7 days",
     )
+    tidy_memory_mb: int = Field(256, ge=160, description="MB that joining small files of the leads table may take")
     stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
+
+    # Enrichment: the language model that leads are put to. Off without a URL.
+    enrichment_url: str | None = Field(
+        None, description="OpenAI-compatible endpoint, such as `https://host/v1`; absent: leads are not enriched"
+    )
+    enrichment_key: SecretStr | None = Field(None, description="its API key; absent: none is sent")
+    enrichment_model: str | None = Field(None, description="name of the model", min_length=1, max_length=200)
+    enrichment_batch: int = Field(10, ge=1, le=50, description="leads of a tenant in one question")
+    enrichment_concurrency: int = Field(2, ge=1, le=32, description="questions of a replica at once")
+    enrichment_timeout: timedelta = Field(timedelta(seconds=30), description="how long an answer may take")
+    enrichment_retries: int = Field(3, ge=0, le=10, description="further attempts after one that failed")
+    enrichment_patience: timedelta = Field(
+        timedelta(minutes=15), description="how long a lead waits for the model before it keeps the rules' answer"
+    )
+    enrichment_memory: timedelta = Field(
+        timedelta(days=30), description="how long the same content of a lead is not asked about again"
+    )
+    enrichment_breaker_failures: int = Field(
+        5, ge=1, description="failures in a row after which the model is not asked for a while"
+    )
+    enrichment_breaker_pause: timedelta = Field(timedelta(seconds=60), description="how long that while is")
+    enrichment_daily_tokens: int = Field(2_000_000, ge=0, description="most tokens of the fleet on a UTC day")
+    enrichment_tenant_daily_tokens: int = Field(500_000, ge=0, description="most tokens of a tenant on a UTC day")
+    enrichment_price_in: float = Field(0.0, ge=0, description="price of a million tokens that are sent")
+    enrichment_price_out: float = Field(0.0, ge=0, description="price of a million tokens that are answered")
+    enrichment_daily_cost: float = Field(0.0, ge=0, description="most money of the fleet on a UTC day; 0: no such cap")
 
     # How it runs.
     replica: str = Field(
@@ -87,7 +115,10 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("retention", "export_expiry", "stream_token_ttl", mode="before")
+    @field_validator(
+        "retention", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
+        "enrichment_memory", "enrichment_breaker_pause", mode="before",
+    )  # fmt: skip
     @classmethod
     def _seconds(cls, value: object) -> object:
         """``"600"`` is 600 seconds; pydantic alone would want ISO 8601."""
@@ -99,6 +130,38 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"LEADFLEET_AUTH=off with LEADFLEET_BIND={self.bind}: without authentication "
                 "the API listens on loopback only; bind to 127.0.0.1 or switch authentication on"
+            )
+        return self
+
+    @field_validator("enrichment_timeout", "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause")
+    @classmethod
+    def _some_time(cls, value: timedelta) -> timedelta:
+        if value < timedelta(seconds=1):
+            raise ValueError("must be a second or more")
+        return value
+
+    @field_validator("enrichment_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must look like https://host/v1, without a query")
+        if parts.username is not None:
+            raise ValueError("must hold no user or password: the key goes into LEADFLEET_ENRICHMENT_KEY")
+        return value
+
+    @model_validator(mode="after")
+    def _endpoint_with_a_model(self) -> Self:
+        if self.enrichment_url is None:
+            return self
+        if self.enrichment_model is None:
+            raise ValueError("LEADFLEET_ENRICHMENT_URL is set: name the model in LEADFLEET_ENRICHMENT_MODEL")
+        if self.enrichment_daily_cost and not (self.enrichment_price_in or self.enrichment_price_out):
+            raise ValueError(
+                "LEADFLEET_ENRICHMENT_DAILY_COST caps nothing without prices: "
+                "set LEADFLEET_ENRICHMENT_PRICE_IN and LEADFLEET_ENRICHMENT_PRICE_OUT"
             )
         return self
 

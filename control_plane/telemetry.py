@@ -45,6 +45,42 @@ WEBHOOKS = Counter(
     registry=REGISTRY,
 )
 
+ENRICHMENT_CALLS = Counter(
+    "leadfleet_enrichment_calls",
+    "Calls of the model's endpoint: answered, unreachable, broken, timeout, rate_limited, server_error, unauthorized, "
+    "rejected, malformed",
+    ["outcome"],
+    registry=REGISTRY,
+)
+ENRICHMENT_SECONDS = Histogram(
+    "leadfleet_enrichment_seconds",
+    "How long a call of the model's endpoint took",
+    buckets=(0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+    registry=REGISTRY,
+)
+ENRICHMENT_TOKENS = Counter("leadfleet_enrichment_tokens", "Tokens the model was paid for", ["kind"], registry=REGISTRY)
+ENRICHMENT_COST = Counter(
+    "leadfleet_enrichment_cost", "What that cost, in the money of the price settings", registry=REGISTRY
+)
+ENRICHMENT_LEADS = Counter(
+    "leadfleet_enrichment_leads",
+    "Questions about leads that were settled: answered, refused, dropped, retry, later, stale (overtaken)",
+    ["outcome"],
+    registry=REGISTRY,
+)
+ENRICHMENT_FALLBACKS = Counter(
+    "leadfleet_enrichment_fallbacks",
+    "Leads that keep the rules' answer: what was wrong with the model's, how its endpoint failed, capped, waited",
+    ["reason"],
+    registry=REGISTRY,
+)
+ENRICHMENT_STRANGERS = Counter(
+    "leadfleet_enrichment_strangers", "Answers about leads that the model was not asked about", registry=REGISTRY
+)
+ENRICHMENT_BREAKER = Gauge(
+    "leadfleet_enrichment_breaker", "Whether the model is asked: 0 yes, 1 on trial, 2 no", registry=REGISTRY
+)
+
 FLEET_STATES = {
     "units": ("leadfleet_units", "Units by state; queued and waiting ones are the queue's depth", "state"),
     "slots": ("leadfleet_slots", "Slots by state; leased ones are the leases", "state"),
@@ -52,6 +88,9 @@ FLEET_STATES = {
 FLEET_GAUGES = {
     "nodes": ("leadfleet_nodes", "Nodes whose session is alive"),
     "webhook_receivers": ("leadfleet_webhook_receivers", "Receivers that are owed a webhook"),
+    "results_waiting": ("leadfleet_sink_waiting", "Results that are not in the leads table yet"),
+    "tidied_at": ("leadfleet_sink_tidied_timestamp_seconds", "When the leads table was last tidied, Unix time"),
+    "erasures_open": ("leadfleet_erasures_open", "Erasures that are not done"),
     "wait_seconds_mean": ("leadfleet_wait_seconds_mean", "Mean time a unit waited for its slot"),
     "unit_seconds_mean": ("leadfleet_unit_seconds_mean", "Moving mean of how long a unit runs"),
 }
@@ -60,6 +99,18 @@ FLEET_TOTALS = {
     "grants": ("leadfleet_grants", "Leases granted"),
     "pages": ("leadfleet_pages", "Pages fetched"),
     "leads": ("leadfleet_leads", "Leads found"),
+    "enrichments": ("leadfleet_enrichments", "Answers of the model that were stored"),
+    "enrichments_crowded_out": (
+        "leadfleet_enrichments_crowded_out",
+        "Leads the model is not asked about because too many of their tenant wait",
+    ),
+    "leads_withheld": ("leadfleet_leads_withheld", "Leads found and dropped, because somebody in them has opted out"),
+    "rows_stored": ("leadfleet_sink_rows", "Rows stored in the leads table"),
+    "batches_stored": ("leadfleet_sink_batches", "Batches stored in the leads table"),
+    "batches_refused": ("leadfleet_sink_batches_refused", "Batches refused, because another sink had stored them"),
+    "batch_seconds": ("leadfleet_sink_batch_seconds", "Time spent storing batches; by batches, what one takes"),
+    "tidyings": ("leadfleet_sink_tidyings", "Times the files of the leads table were joined and cleaned up"),
+    "tidyings_failed": ("leadfleet_sink_tidyings_failed", "Times that failed"),
     "stale_writes": ("leadfleet_stale_writes", "Writes refused because their fence had passed"),
     "malformed_entries": ("leadfleet_malformed_entries", "Entries of nodes that did not parse"),
     "dead_letters": ("leadfleet_dead_letters", "Units given up"),

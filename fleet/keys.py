@@ -161,6 +161,29 @@ class Keys:
         receiver; a claim is a due time moved ahead."""
         return f"{self.root}:webhook-line:{tenant}:{receiver}"
 
+    def enrichment_turns(self) -> str:
+        """zset tenant → last turn (µs) · scripts remove empty lines · scripts · scripts: tenants with leads that a
+        model is to be asked about."""
+        return f"{self.root}:enrichment-turns"
+
+    def enrichment_line(self, tenant: str) -> str:
+        """zset question → due (ms) · settled or overdue ones are removed · scripts · scripts: a question is a lead and
+        an objective; a claim is a due time moved ahead."""
+        return f"{self.root}:enrichment-line:{tenant}"
+
+    def enrichment(self, tenant: str, question: str) -> str:
+        """hash: lead, task, unit, claim, attempts …, ``d:<digest>``, ``t:<task>`` · removed when settled, TTL 1 day ·
+        scripts · scripts. Who erases a lead deletes it: an answer under way is then stale."""
+        return f"{self.root}:enrichment:{tenant}:{question}"
+
+    def enriched(self, tenant: str, question: str) -> str:
+        """set of digests and tasks · TTL is a setting · scripts · scripts: what a model has answered."""
+        return f"{self.root}:enriched:{tenant}:{question}"
+
+    def enrichment_spend(self, day: str) -> str:
+        """hash: tokens, cost (millionths), ``tokens:<tenant>`` · TTL 2 days · scripts · scripts: of a UTC day."""
+        return f"{self.root}:enrichment-spend:{day}"
+
     def dead(self) -> str:
         """stream, MAXLEN ~10,000 · scripts · API: units that were given up, with their last error."""
         return f"{self.root}:dead"
@@ -180,6 +203,33 @@ class Keys:
     def sink_cursor(self) -> str:
         """hash: cursor, batch · kept · the sink · the sink, filters."""
         return f"{self.root}:sink-cursor"
+
+    # Erasure.
+
+    def opt_outs(self, tenant: str) -> str:
+        """hash keyed digest → JSON (kind, shown, reason, time) · kept · API · API, ingest: who may not be collected.
+        Each change raises ``opt_outs`` of the tenant's hash, by which copies are known to be old."""
+        return f"{self.root}:opt-outs:{tenant}"
+
+    def opt_out_order(self, tenant: str) -> str:
+        """zset digest → added (ms) · kept · API · API: the same entries by age."""
+        return f"{self.root}:opt-out-order:{tenant}"
+
+    def opt_out_key(self) -> str:
+        """string, 32 bytes · kept · API, once · API, ingest: the key of those digests."""
+        return f"{self.root}:opt-out-key"
+
+    def erasure(self, erasure: str) -> str:
+        """hash · TTL 30 days once done · API, worker · API, worker: what is to be erased, and how far that is."""
+        return f"{self.root}:erasure:{erasure}"
+
+    def erasures_open(self) -> str:
+        """zset erasure → begun (ms) · emptied by the worker · API, worker · worker: what is not done yet."""
+        return f"{self.root}:erasures-open"
+
+    def erasures(self) -> str:
+        """stream erasure, tenant, lead_ids, until · trimmed after 7 days · API, worker · views: what to forget."""
+        return f"{self.root}:erasures"
 
     # People.
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from leads.domains import own_domain
 from leads.matching import place_keys, same_business
-from leads.model import Address, Lead, Phone, Provenance, Validation
+from leads.model import Address, Enrichment, Lead, Phone, Provenance, Validation
 
 __all__ = ["cluster", "fold_name", "identifiers", "lead_id", "merge", "observation_id", "same_business"]
 
@@ -146,6 +146,7 @@ def merge(observations: Sequence[Lead]) -> Lead:
             if field not in provenance or origin.confidence > provenance[field].confidence:
                 provenance[field] = origin
     update["provenance"] = provenance
+    update["enrichment"] = _merge_enrichments(ordered)
     update["first_seen_at"] = min((t for lead in ordered if (t := lead.first_seen_at or lead.found_at)), default=None)
     update["last_seen_at"] = max((t for lead in ordered if (t := lead.last_seen_at or lead.found_at)), default=None)
     return ordered[-1].model_copy(update=update)
@@ -204,6 +205,12 @@ def _merge_addresses(leads: Sequence[Lead]) -> Address | None:
             gaps = {f: v for f, v in other if v is not None and getattr(merged, f) is None}
             merged = merged.model_copy(update=gaps)
     return merged
+
+
+def _merge_enrichments(leads: Sequence[Lead]) -> Enrichment | None:
+    """The newest of a model's answers, else of the rules': seeing a page again does not wipe what was paid for."""
+    known = [lead.enrichment for lead in leads if lead.enrichment is not None]
+    return max(known, key=lambda each: (each.source == "ai", str(each.enriched_at or "")), default=None)
 
 
 def _phone_rank(phone: Phone) -> tuple[bool, bool, float]:

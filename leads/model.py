@@ -36,11 +36,12 @@ class Validation(StrEnum):
 
 
 class PhoneCoordinates(_Value):
-    """A box on the picture.
+    """A box on the picture, around all that is seen of a number.
 
     ``x, y, width, height`` are fractions of the layout viewport that the frame shows (top left is
-    0, 0); ``absolute_x, absolute_y`` are CSS pixels of the document, that is viewport position plus
-    scroll. All other lengths are CSS pixels.
+    0, 0); outside of 0 to 1 the number stands further up or down the page. ``absolute_x,
+    absolute_y`` are CSS pixels of the document, that is viewport position plus scroll; ``scroll_x``
+    counts from the left edge of the page whichever way it is written. All other lengths are CSS pixels.
     """
 
     x: float
@@ -60,7 +61,8 @@ class Phone(_Value):
 
     ``source`` is where it stood: ``json_ld``, ``microdata``, ``h_card``, ``tel_link``, ``text``,
     ``attribute`` … ``kind`` is ``voice`` or ``fax``; ``line_type`` is libphonenumber's type
-    (``fixed_line``, ``mobile``, ``toll_free`` …).
+    (``fixed_line``, ``mobile``, ``toll_free`` …). ``phone_coordinates`` is absent when the page does not show the
+    number. ``phone_element_selector`` is for ``querySelector``; `` >>> `` goes into a shadow tree or an iframe.
     """
 
     raw: Short
@@ -110,6 +112,23 @@ class Provenance(_Value):
     confidence: Confidence
 
 
+class Enrichment(_Value):
+    """What the facts of a lead amount to, in the words of a seller; its own provenance goes with it.
+
+    ``category`` is one of `leads.enrichment.CATEGORIES`; ``fit`` is how well the business suits ``objective``, 0 to
+    100, ``None`` without one. ``source`` is ``rules``, or ``ai`` where ``model`` answered.
+    """
+
+    category: Short
+    summary: Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)] | None = None
+    fit: Annotated[int, Field(ge=0, le=100)] | None = None
+    objective: Short | None = None
+    source: Short
+    model: Short | None = None
+    confidence: Confidence
+    enriched_at: datetime | None = None
+
+
 class Lead(_Value):
     """One business. See the module docstring for the difference between observation and view."""
 
@@ -142,4 +161,6 @@ class Lead(_Value):
     score: Annotated[int, Field(ge=0, le=100)] | None = None
     score_band: Short | None = None
     score_reasons: list[Short] = Field(default_factory=list, max_length=20)
+    lead_objective: Short | None = Field(default=None, description="of the task: what the score is tuned to")
+    enrichment: Enrichment | None = None
     provenance: dict[Short, Provenance] = Field(default_factory=dict, max_length=30)

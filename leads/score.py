@@ -113,6 +113,24 @@ def score(lead: Lead, objective: str | None = None) -> tuple[int, Band, list[str
     return total, band_of(total), reasons[:20]
 
 
+def fit(lead: Lead, objective: str | None) -> int | None:
+    """How well a lead suits an objective, 0 to 100: what of the signs that matter more to it than to others it shows.
+
+    ``None`` where there is no objective to suit.
+    """
+    usual = {sign.name: sign.points for sign in _SIGNS}
+    own = {name: points for name, points in _SHIFTS.get(objective or "", {}).items() if points > usual[name]}
+    if not own:
+        return None
+    earned = sum(own[sign.name] for sign in _SIGNS if sign.name in own and sign.holds(lead))
+    return round(100 * earned / sum(own.values()))
+
+
+def known_objective(objective: str | None) -> str | None:
+    """``objective`` if it is one of `LEAD_OBJECTIVES`, else ``None``."""
+    return objective if objective in _SHIFTS else None
+
+
 def band_of(points: int) -> Band:
     """``hot``, ``warm`` or ``cold``."""
     return "hot" if points >= HOT else "warm" if points >= WARM else "cold"

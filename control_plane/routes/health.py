@@ -25,10 +25,12 @@ blueprint = Blueprint("health", __name__)
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def health() -> Response:
-    """``healthy``; ``degraded`` without a node or the leads store; ``unhealthy`` when Valkey does not answer."""
+    """``healthy``; ``degraded`` without a node, the leads store, or a model that was to be asked; ``unhealthy`` when
+    Valkey does not answer."""
     valkey, nodes = await _ask()
-    leads = _leads()
-    status = "unhealthy" if nodes is None else "healthy" if nodes and leads["status"] != "down" else "degraded"
+    leads, enrichment = _leads(), _enrichment()
+    well = nodes and leads["status"] != "down" and enrichment["status"] != "degraded"
+    status = "unhealthy" if nodes is None else "healthy" if well else "degraded"
     body = {
         "status": status,
         "replica": services().settings.replica,
@@ -36,6 +38,7 @@ async def health() -> Response:
             "valkey": valkey,
             "nodes": {"status": "up" if nodes else "down", "up": nodes or 0},
             "leads": leads,
+            "enrichment": enrichment,
         },
     }
     return answer(body, STORE_DOWN if nodes is None else 200)
@@ -82,6 +85,12 @@ def _leads() -> dict[str, str]:
     if store is None:
         return {"status": "off"}
     return {"status": "down" if store.worker_pid is None else "up"}
+
+
+def _enrichment() -> dict[str, str]:
+    """The model that leads are put to: ``off`` where none is."""
+    enricher = services().enricher
+    return {"status": "off"} if enricher is None else enricher.health()
 
 
 async def _ask() -> tuple[dict[str, Any], int | None]:

@@ -16,18 +16,21 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from control_plane.erasure.registry import Registry
+from control_plane.erasure.withholding import withhold
 from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
-from control_plane.scheduling.scripts import Result, Scripts
+from control_plane.scheduling.scripts import Question, Result, Scripts
 from fleet import ids, messages
 from fleet.connect import Store
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Batch, Fields, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
 from fleet.model import Outcome
+from leads.enrichment import by_rules, digest_of, subject_of
 from leads.identity import identifiers, lead_id, observation_id
 from leads.model import Lead, Validation
-from leads.score import score
+from leads.score import known_objective, score
 
 BLOCK = timedelta(seconds=1)
 """How long one read waits; also how soon a new node or another share of nodes is noticed."""
@@ -60,9 +63,20 @@ class UnitFacts:
 class Ingest:
     """Reads the join stream and the streams of this replica's share of the nodes."""
 
-    def __init__(self, client: Store, blocking: Store, keys: Keys, scripts: Scripts, presence: Presence) -> None:
+    def __init__(
+        self,
+        client: Store,
+        blocking: Store,
+        keys: Keys,
+        scripts: Scripts,
+        presence: Presence,
+        registry: Registry,
+        *,
+        enrich: bool,
+    ) -> None:
+        """``enrich``: leads get the rules' enrichment, and a model is owed a question about them."""
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
-        self._presence = presence
+        self._presence, self._registry, self._enrich = presence, registry, enrich
         self._admittance = Admittance(client, keys, scripts)
         self._facts: dict[str, UnitFacts] = {}
 
@@ -121,10 +135,24 @@ class Ingest:
         if not all(isinstance(name, str) for name in batch.unset):
             raise BadMessage("batch", "unset", batch.unset)
         facts = await self._facts_of(batch.unit)
-        events = checked_events(batch.unit, batch.events)
-        results = [] if facts is None else checked_results(batch, facts, entry)
-        verdict, _ = await self._scripts.ingest(node, entry, batch, events, results)
-        return verdict
+        if facts is None:
+            events = checked_events(batch.unit, batch.events)
+            return (await self._scripts.ingest(node, entry, batch, events, []))[0]
+        listed = await self._registry.known(facts.tenant)
+        while True:
+            permitted, withheld = withhold(batch, facts.tenant, listed)
+            verdict, _ = await self._scripts.ingest(
+                node,
+                entry,
+                permitted,
+                checked_events(batch.unit, permitted.events),
+                checked_results(permitted, facts, entry, enrich=self._enrich),
+                opt_outs=listed.version,
+                withheld=withheld,
+            )
+            if verdict != "outdated":
+                return verdict
+            listed = await self._registry.newest(facts.tenant)
 
     async def _facts_of(self, unit: str) -> UnitFacts | None:
         known = self._facts.get(unit)
@@ -180,7 +208,7 @@ def checked_events(unit: str, events: Sequence[Any]) -> list[tuple[str, bytes]]:
     return checked
 
 
-def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
+def checked_results(batch: Batch, facts: UnitFacts, entry: str, *, enrich: bool = False) -> list[Result]:
     """The leads of a batch with their identity, as far as they are leads and the task wants them.
 
     ``found_at`` is the time of the entry, so that replicas that race make the same bytes.
@@ -208,6 +236,8 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
                 "score": points,
                 "score_band": band,
                 "score_reasons": reasons,
+                "lead_objective": known_objective(facts.objective),
+                "enrichment": by_rules(lead, facts.objective, found_at) if enrich else None,
             }
         )
         results.append(
@@ -216,9 +246,18 @@ def checked_results(batch: Batch, facts: UnitFacts, entry: str) -> list[Result]:
                 lead_id=lead_id(facts.tenant, lead),
                 identifiers=task_identifiers(lead),
                 lead=_json(lead.model_dump(mode="json", exclude={"lead_id"})),
+                question=_question(lead) if enrich else None,
             )
         )
     return results
+
+
+def _question(lead: Lead) -> Question | None:
+    """What a model is asked about a lead; nothing where there is nothing to go by."""
+    subject = subject_of(lead, lead.lead_objective)
+    if not subject.facts.keys() & {"name", "categories", "description"}:
+        return None
+    return Question(digest_of(subject), subject.weight, subject.objective)
 
 
 def task_identifiers(lead: Lead) -> list[str]:

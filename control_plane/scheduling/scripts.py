@@ -43,6 +43,12 @@ class Limits:
     max_attempts: int = model.MAX_ATTEMPTS
     max_deliveries: int = model.MAX_DELIVERIES
     node_memory_s: int = 86_400
+    # Questions of a tenant to the model that may wait, about 2 KB each.
+    enrichment_line: int = 10_000
+    # How long a question waits for what other pages tell of the lead.
+    enrichment_wait_ms: int = 5_000
+    enrichment_patience_ms: int = 900_000
+    enrichment_memory_s: int = 30 * 86_400
     # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
     dispatch_max: int = 32
 
@@ -97,12 +103,25 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A lead as ingest stores it: JSON without its ``lead_id``, which the script puts in front."""
+    """A lead as ingest stores it: JSON without its ``lead_id``, which the script puts in front.
+
+    ``question`` is what a model is to be asked about it, if any.
+    """
 
     observation_id: str
     lead_id: str
     identifiers: Sequence[str]
     lead: bytes
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a lead is to a model: the ``digest`` of its facts, their ``weight`` (fuller ones are preferred)."""
+
+    digest: str
+    weight: int
+    objective: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +150,50 @@ class Claim:
     @property
     def line(self) -> str:
         return self.record[b"webhook_line"].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to the model that is ours until its lease ends; ``record`` as it was then."""
+
+    tenant: str
+    question: str
+    record: dict[bytes, bytes]
+
+    @property
+    def number(self) -> int:
+        """Which claim of this question it is; a later one takes it away."""
+        return int(self.record[b"claim"])
+
+    @property
+    def attempts(self) -> int:
+        """Those that failed before."""
+        return int(self.record[b"attempts"])
+
+    @property
+    def lead(self) -> bytes:
+        """The Lead as JSON."""
+        return self.record[b"lead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a question; see ``enrichment_settle.lua``. ``lead`` and ``event`` are JSON, of an answer only."""
+
+    asked: Asked
+    outcome: str
+    delay: timedelta = timedelta(0)
+    lead: bytes = b""
+    event: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Of a UTC day: tokens of the fleet and of a tenant, cost of the fleet in millionths (0: no such cap)."""
+
+    tokens: int
+    tenant_tokens: int
+    cost: int
 
 
 class Scripts:
@@ -189,15 +252,21 @@ class Scripts:
         ))  # fmt: skip
 
     async def ingest(self, node: str, entry: str, batch: Batch, events: Sequence[tuple[str, bytes]],
-                     results: Sequence[Result]) -> tuple[str, int]:  # fmt: skip
-        """``(verdict, results accepted)``; events and results are the batch's, checked and encoded."""
+                     results: Sequence[Result], *, opt_outs: int = 0,
+                     withheld: int = 0) -> tuple[str, int]:  # fmt: skip
+        """``(verdict, results accepted)``; events and results are the batch's, checked and encoded.
+
+        ``opt_outs`` is the version of the tenant's list that they were checked against: with another one nothing is
+        applied and the verdict is ``outdated``. ``withheld`` leads are counted.
+        """
         changes: Mapping[str, Any] = batch.set
         reply = await self._call(
             "ingest", node, entry, batch.boot, batch.unit, batch.fence, batch.seq, batch.pages, batch.left_out,
             batch.current, len(events), len(results), len(changes), len(batch.unset),
+            opt_outs, withheld,
             *(part for event in events for part in event),
             *(part for r in results
-              for part in (r.observation_id, r.lead_id, "\n".join(r.identifiers), r.lead)),
+              for part in (r.observation_id, r.lead_id, "\n".join(r.identifiers), r.lead, *_question(r.question))),
             *(part for pair in changes.items() for part in pair),
             *batch.unset,
         )  # fmt: skip
@@ -250,6 +319,36 @@ class Scripts:
         )  # fmt: skip
         return bool(reply == b"ok")
 
+    async def enrichment_claim(self, lease: timedelta, *, most: int) -> tuple[list[Asked], int]:
+        """Questions of one tenant that were due and are ours now, and how many had waited too long and were dropped."""
+        tenant, claimed, dropped = await self._call("enrichment_claim", lease // timedelta(milliseconds=1), most)
+        asked = [
+            Asked(tenant.decode(), question.decode(), dict(zip(flat[::2], flat[1::2], strict=True)))
+            for question, flat in claimed
+        ]
+        return asked, int(dropped)
+
+    async def enrichment_settle(self, tenant: str, settled: Sequence[Settled]) -> list[bool]:
+        """Which counted; False where a question was not ours any more."""
+        reply = await self._call(
+            "enrichment_settle", tenant,
+            *(part for each in settled
+              for part in (each.asked.question, each.asked.number, each.outcome,
+                           each.delay // timedelta(milliseconds=1), each.lead, each.event)),
+        )  # fmt: skip
+        return [verdict == b"ok" for verdict in reply]
+
+    async def enrichment_reserve(self, tenant: str, tokens: int, cost: int, caps: Caps) -> tuple[str, str]:
+        """``(day, "")`` when the tokens and their cost are paid for, ``("", cap)`` when a cap is reached."""
+        reply = await self._call(
+            "enrichment_spend", tenant, "", tokens, cost, caps.tokens, caps.tenant_tokens, caps.cost
+        )
+        return _text(reply[0]), "" if len(reply) == 1 else _text(reply[1])
+
+    async def enrichment_correct(self, tenant: str, day: str, tokens: int, cost: int) -> None:
+        """Add to what was paid for on a day, or take away from it."""
+        await self._call("enrichment_spend", tenant, day, tokens, cost, 0, 0, 0)
+
     async def _call(self, script: str, *args: str | bytes | int) -> Any:
         """One EVALSHA; a store that forgot its scripts is told again."""
         try:
@@ -262,6 +361,10 @@ class Scripts:
                 return await self._client.eval(self._sources[script], 1, self._keys.root, self._limits, *args)
         except (RedisError, OSError) as exc:
             raise StoreUnavailable(f"run {script}", exc) from exc
+
+
+def _question(question: Question | None) -> tuple[str | int, ...]:
+    return ("", 0, "") if question is None else (question.digest, question.weight, question.objective or "")
 
 
 def _names() -> list[str]:

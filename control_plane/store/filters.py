@@ -32,9 +32,10 @@ _EQUAL = {
     "country": "country_key",
     "postal_code": "postal_key",
     "score_band": "band_key",
+    "enriched_category": "enriched_category",  # of our own words, in lower case
 }
-_LEAST = {"rating_min": "rating", "reviews_min": "review_count", "score_min": "score"}
-_MOST = {"rating_max": "rating", "reviews_max": "review_count", "score_max": "score"}
+_LEAST = {"rating_min": "rating", "reviews_min": "review_count", "score_min": "score", "fit_min": "fit"}
+_MOST = {"rating_max": "rating", "reviews_max": "review_count", "score_max": "score", "fit_max": "fit"}
 _ANY_OF_LIST = {"platform": "platforms", "task_id": "task_ids", "phone_type": "phone_types"}
 _FACETS = {
     "city": pl.col("city"),
@@ -45,6 +46,7 @@ _FACETS = {
     "phone_validity": pl.col("best_validity"),
     "phone_type": pl.col("phone_types").list.unique().explode(),
     "score_band": pl.col("score_band"),
+    "enriched_category": pl.col("enriched_category"),
     "has_email": pl.col("has_email"),
     "has_website": pl.col("has_website"),
 }

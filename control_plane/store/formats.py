@@ -53,7 +53,7 @@ _LISTS = {
     "platforms",
     "source_urls",
 }
-_NUMBERS = {"latitude", "longitude", "rating", "review_count", "score"}
+_NUMBERS = {"latitude", "longitude", "rating", "review_count", "score", "fit"}
 _MOMENTS = {"first_seen_at", "last_seen_at"}
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from control_plane.errors import BadRequest, FieldError, Invalid, Problem
-from leads.model import Validation
+from leads.model import Lead, Validation
 
 MAX_DEPTH = 5
 MAX_GROUP = 20
@@ -112,6 +112,9 @@ class Where(_Request):
     score_min: float | None = None
     score_max: float | None = None
     score_band: Words | None = Field(None, description="hot, warm, cold")
+    enriched_category: Words | None = Field(None, description="of the enrichment: health, retail, legal …")
+    fit_min: float | None = Field(None, description="of the enrichment: how well it suits its objective, 0 to 100")
+    fit_max: float | None = None
     platform: Words | None = None
     task_id: Words | None = None
     date_from: Annotated[datetime, BeforeValidator(_first_moment)] | None = Field(
@@ -136,8 +139,8 @@ class Where(_Request):
 
 
 SortField = Literal[
-    "name", "city", "country", "rating", "review_count", "score", "first_seen_at", "last_seen_at",
-    "-name", "-city", "-country", "-rating", "-review_count", "-score", "-first_seen_at", "-last_seen_at",
+    "name", "city", "country", "rating", "review_count", "score", "fit", "first_seen_at", "last_seen_at",
+    "-name", "-city", "-country", "-rating", "-review_count", "-score", "-fit", "-first_seen_at", "-last_seen_at",
 ]  # fmt: skip
 
 
@@ -154,8 +157,8 @@ class LeadQuery(_Request):
 
 
 FacetField = Literal[
-    "city", "region", "country", "category", "platform", "phone_validity", "phone_type", "score_band", "has_email",
-    "has_website",
+    "city", "region", "country", "category", "platform", "phone_validity", "phone_type", "score_band",
+    "enriched_category", "has_email", "has_website",
 ]  # fmt: skip
 
 
@@ -173,7 +176,7 @@ class LeadPage(_Answer):
     """A page of leads; ``total`` counts all that match."""
 
     total: int
-    items: list[dict[str, Any]] = Field(description="leads, as in the `result` events")
+    items: list[Lead] = Field(description="as in the `result` events")
     next_cursor: str | None
     took_ms: float
 
@@ -192,9 +195,9 @@ class Facets(_Answer):
 class LeadDetail(_Answer):
     """One lead, what it was merged from, and the ids it went by before."""
 
-    lead: dict[str, Any]
+    lead: Lead
     aliases: list[str]
-    observations: list[dict[str, Any]] = Field(description="oldest first, each a lead as it was found")
+    observations: list[Lead] = Field(description="oldest first, each a lead as it was found")
 
 
 ExportFormat = Literal["csv", "json", "jsonl", "excel", "parquet"]
@@ -203,6 +206,7 @@ ExportColumn = Literal[
     "lead_id", "name", "phones", "phone_types", "phone_validity", "emails", "website", "street", "city", "region",
     "postal_code", "country", "latitude", "longitude", "categories", "rating", "review_count", "opening_hours",
     "socials", "description", "score", "score_band", "platforms", "source_urls", "first_seen_at", "last_seen_at",
+    "enriched_category", "summary", "fit",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from leads import identity
+from leads.enrichment import by_rules
 from leads.model import Lead, Validation
 from leads.score import score
 
@@ -50,6 +51,9 @@ LEAD_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "description": pl.String,
     "score": pl.Int64,
     "score_band": pl.String,
+    "enriched_category": pl.String,
+    "summary": pl.String,
+    "fit": pl.Int64,
     "search": pl.String,  # name, address and categories, folded: what `q` looks through
     "identifiers": WORDS,  # what may make it the same business as another: see leads.identity
     "lead": pl.String,  # the whole Lead as JSON
@@ -239,6 +243,14 @@ def view_of_log(log: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def judged(lead: Lead) -> Lead:
+    """A merged ``lead`` with its own score and, unless a model has answered, its own answer of the rules."""
+    known = lead.enrichment
+    if known is not None and known.source == "rules":
+        lead = lead.model_copy(update={"enrichment": by_rules(lead, lead.lead_objective, known.enriched_at)})
+    return scored(lead)
+
+
 def with_keys(view: pl.DataFrame) -> pl.DataFrame:
     """Rows of VIEW_SCHEMA as rows of ROW_SCHEMA."""
     return view.with_columns(
@@ -261,8 +273,8 @@ def folded(text: pl.Expr) -> pl.Expr:
 
 
 def scored(lead: Lead) -> Lead:
-    """``lead`` with its score for prospecting in general."""
-    value, band, reasons = score(lead)
+    """``lead`` with its score for its objective, or for prospecting in general."""
+    value, band, reasons = score(lead, lead.lead_objective)
     return lead.model_copy(update={"score": value, "score_band": band, "score_reasons": reasons})
 
 
@@ -324,6 +336,9 @@ def _lead_row(lead: Lead, identifiers: list[str]) -> Row:
         "description": lead.description,
         "score": lead.score,
         "score_band": lead.score_band,
+        "enriched_category": lead.enrichment.category if lead.enrichment else None,
+        "summary": lead.enrichment.summary if lead.enrichment else None,
+        "fit": lead.enrichment.fit if lead.enrichment else None,
         "search": fold(" ".join(filter(None, [lead.display_name, *place, *lead.categories]))),
         "identifiers": identifiers,
         "lead": lead.model_dump_json(exclude_defaults=True),

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +24,7 @@ from control_plane.store.schema import (
     Position,
     Sighting,
     frame_of,
-    scored,
+    judged,
     view_of_log,
     view_row,
     with_keys,
@@ -121,10 +122,13 @@ class TenantView:
         Reads the log twice: for who shares an identifier with whom, and for the rows, a segment's worth at a time.
         """
         assert not self._stored, "a view is loaded once"
-        narrow = log.select("stream_ms", "stream_seq", link_hashes().alias("links")).collect(engine="streaming")
+        narrow = log.select(
+            "stream_ms", "stream_seq", link_hashes().alias("links"), _observation().alias("observation")
+        ).collect(engine="streaming")
         ordered = narrow.sort("stream_ms", "stream_seq").with_row_index("row")
         del narrow
-        components = _components_of(ordered)
+        latest, replaced = _repeats(ordered)
+        components = _components_of(ordered.filter(~pl.col("row").is_in(replaced.implode())))
         places = ordered.select("stream_ms", "stream_seq")
         del ordered
         done = 0
@@ -132,13 +136,13 @@ class TenantView:
             stop = min(start + SEGMENT_ROWS, places.height)
             first, last = Position(*places.row(start)), Position(*places.row(stop - 1))
             rows = log.filter(_between(first, last)).sort("stream_ms", "stream_seq").collect()
-            numbered = rows.with_columns(pl.int_range(start, stop, dtype=pl.UInt32).alias("row")).join(
-                components, on="row", how="left", maintain_order="left"
-            )
+            numbered = _without_repeats(
+                rows.with_columns(pl.int_range(start, stop, dtype=pl.UInt32).alias("row")), latest, replaced
+            ).join(components, on="row", how="left", maintain_order="left")
             alone = numbered.filter(pl.col("component").is_null()).select(LOG_SCHEMA.names())
             self._store(with_keys(view_of_log(alone)))
             together = numbered.filter(pl.col("component").is_not_null())
-            done += alone.height
+            done += rows.height - together.height
             progress(done, places.height)
             self._history.stage(
                 together.select("component", "stream_ms", "stream_seq", "task_id", "event_id", "lead").iter_rows()
@@ -177,6 +181,35 @@ class TenantView:
         self._fold()
         self._publish()
 
+    def all_ids(self, lead_ids: Collection[str]) -> set[str]:
+        """Every id that these leads go by or went by before they were merged."""
+        standing = {self.standing_id(lead_id) for lead_id in lead_ids}
+        return {*lead_ids, *standing, *(alias for alias in self._aliases if self.standing_id(alias) in standing)}
+
+    def erase(self, lead_ids: Collection[str], until: Position, at: Position) -> None:
+        """Forget the observations of some leads up to a place on the stream; ``at`` is when that was decided.
+
+        What was seen of them later stays, and is what they are then. To be repeated without harm.
+        """
+        known = self._related({self.standing_id(lead_id) for lead_id in lead_ids}, [])
+        kept = [
+            sighting
+            for group in known.values()
+            for sighting in group
+            if sighting.position > until or sighting.lead_id not in lead_ids
+        ]
+        kept.sort(key=lambda sighting: sighting.position)
+        self._aliases = {alias: to for alias, to in self._aliases.items() if self.standing_id(alias) not in known}
+        self._history.remove(known)
+        rows = self._settle(group for component in _components(kept) for group in self._businesses(component))
+        self._retire(known)
+        self._append(rows)
+        self._fold(share=0.0)  # files that still hold them are written anew
+        recent = self._recent
+        self._recent = Recent(recent.rows.filter(recent.standing), recent.standing.filter(recent.standing))
+        self.changed_at = max(self.changed_at, at)
+        self._publish()
+
     def _related(self, lead_ids: Collection[str], identifiers: Collection[str]) -> dict[str, list[Sighting]]:
         """The standing leads that have one of the ids or identifiers, and their sightings."""
         wanted = hashed([*identifiers, *(id_link(lead_id) for lead_id in lead_ids)])
@@ -197,7 +230,9 @@ class TenantView:
         """Related sightings, sorted into one group a business: those with one lead id, and those that are the same."""
         first_of_each: dict[tuple[str, str], Sighting] = {}
         for sighting in component:
-            first_of_each.setdefault(sighting.same_as, sighting)
+            known = first_of_each.setdefault(sighting.same_as, sighting)
+            if sighting is not known:  # the same once more: an enriched one takes the place of the plain one
+                first_of_each[sighting.same_as] = replace(sighting, position=known.position)
         distinct = list(first_of_each.values())
         if len(distinct) == 1:
             return [distinct]
@@ -224,7 +259,7 @@ class TenantView:
                 continue
             histories[lead_id] = group
             merged = identity.merge([sighting.lead for sighting in group])
-            rows.append(view_row(scored(merged.model_copy(update={"lead_id": lead_id})), group))
+            rows.append(view_row(judged(merged.model_copy(update={"lead_id": lead_id})), group))
         self._history.remove(renamed)
         self._history.put(histories)
         return frame_of(rows, VIEW_SCHEMA)
@@ -264,10 +299,10 @@ class TenantView:
         self._recent = _nothing()
         self._store(new)
 
-    def _fold(self) -> None:
-        """Write segments anew of which too much is dead."""
+    def _fold(self, share: float = FOLD_SHARE) -> None:
+        """Write segments anew of which too much is dead: more than ``share``."""
         for piece in [*self._stored]:
-            if piece.segment.height - (piece.standing.sum() or 0) > FOLD_SHARE * piece.segment.height:
+            if piece.segment.height - (piece.standing.sum() or 0) > share * piece.segment.height:
                 self._stored.remove(piece)
                 self._store(self._drop(piece))
 
@@ -322,6 +357,36 @@ def _components(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
         for text in (id_link(sighting.lead_id), *sighting.identifiers):
             groups.join(index, first_of.setdefault(text, index))
     return [[sightings[index] for index in members] for members in groups.members()]
+
+
+def _observation() -> pl.Expr:
+    """What two deliveries of one observation have in common, as 64 bits; null where it has no id."""
+    identity_of = pl.struct("task_id", "observation_id").hash()
+    return pl.when(pl.col("observation_id").is_not_null()).then(identity_of)
+
+
+def _repeats(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Of observations that stand in the log again, as enriched ones do: the last ``row`` of each with the place of its
+    first, and the rows that it replaces."""
+    again = ordered.filter(pl.col("observation").is_not_null() & pl.col("observation").is_duplicated()).sort("row")
+    latest = again.group_by("observation").agg(
+        pl.col("row").last(),
+        pl.col("stream_ms").first().alias("first_ms"),
+        pl.col("stream_seq").first().alias("first_seq"),
+    )
+    return latest.drop("observation"), again["row"].filter(~again["row"].is_in(latest["row"].implode()))
+
+
+def _without_repeats(rows: pl.DataFrame, latest: pl.DataFrame, replaced: pl.Series) -> pl.DataFrame:
+    if latest.is_empty():
+        return rows
+    kept = rows.filter(~pl.col("row").is_in(replaced.implode())).join(
+        latest, on="row", how="left", maintain_order="left"
+    )
+    return kept.with_columns(
+        pl.coalesce("first_ms", "stream_ms").alias("stream_ms"),
+        pl.coalesce("first_seq", "stream_seq").alias("stream_seq"),
+    ).drop("first_ms", "first_seq")
 
 
 def _components_of(ordered: pl.DataFrame) -> pl.DataFrame:

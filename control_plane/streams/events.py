@@ -21,7 +21,7 @@ FLAT_KINDS = frozenset({"log", "progress"})
 CHANNELS: Mapping[str, frozenset[str] | None] = {
     "logs": frozenset({"log"}),
     "progress": frozenset({"progress"}),
-    "results": frozenset({"result"}) | TASK_KINDS,
+    "results": frozenset({"result", "enriched"}) | TASK_KINDS,
     "events": None,
 }
 """What each socket carries; None is everything."""

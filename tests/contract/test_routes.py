@@ -91,6 +91,15 @@ def test_what_is_not_a_plain_200_is_described_as_what_it_is(app: Quart) -> None:
     assert (lists["type"], lists["items"]["type"]) == ("array", "string")
 
 
+def test_leads_are_described_where_they_are_answered(app: Quart) -> None:
+    schemas = document(app)["components"]["schemas"]
+    ref = {"$ref": "#/components/schemas/Lead"}
+    assert schemas["LeadPage"]["properties"]["items"]["items"] == ref
+    assert schemas["LeadDetail"]["properties"]["lead"] == ref
+    assert {"score_reasons", "enrichment"} <= schemas["Lead"]["properties"].keys()
+    assert {"category", "summary", "fit", "source"} <= schemas["Enrichment"]["properties"].keys()
+
+
 def test_every_setting_is_documented() -> None:
     text = REFERENCE.read_text()
     missing = [name for name in Settings.model_fields if f"`LEADFLEET_{name.upper()}`" not in text]

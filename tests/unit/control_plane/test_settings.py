@@ -40,3 +40,34 @@ def test_a_url_that_cannot_be_signed_for_so_long_is_refused(monkeypatch: pytest.
     monkeypatch.setenv("LEADFLEET_EXPORT_EXPIRY", seconds)
     with pytest.raises(ValidationError, match="export_expiry"):
         Settings()
+
+
+ENDPOINT = {"enrichment_url": "http://127.0.0.1:1/v1", "enrichment_model": "m"}
+
+
+def test_leads_are_not_enriched_unless_a_url_is_set() -> None:
+    assert Settings().enrichment_url is None
+    assert Settings(enrichment_url="").enrichment_url is None
+    assert Settings.model_validate(ENDPOINT).enrichment_url == ENDPOINT["enrichment_url"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"enrichment_model": None}, "LEADFLEET_ENRICHMENT_MODEL"),
+        ({"enrichment_url": "host/v1"}, "must look like"),
+        ({"enrichment_url": "file:///etc"}, "must look like"),
+        ({"enrichment_url": "https://host/v1?key=x"}, "must look like"),
+        ({"enrichment_url": "https://me:pass@host/v1"}, "LEADFLEET_ENRICHMENT_KEY"),
+        ({"enrichment_daily_cost": 5}, "LEADFLEET_ENRICHMENT_PRICE_IN"),
+        ({"enrichment_timeout": timedelta(0)}, "a second or more"),
+    ],
+)
+def test_an_endpoint_that_cannot_work_is_refused_at_the_start(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Settings.model_validate(ENDPOINT | change)
+
+
+def test_the_key_of_the_endpoint_is_not_shown() -> None:
+    settings = Settings.model_validate(ENDPOINT | {"enrichment_key": "sk-very-secret"})
+    assert "sk-very-secret" not in repr(settings)

@@ -74,3 +74,28 @@ def test_the_score_stays_in_bounds_and_agrees_with_its_band(
     points, band, _ = score(lead, objective)
     assert 0 <= points <= 100
     assert band == band_of(points)
+
+
+BY_PHONE = Lead(display_name="A", phones=[PHONE])
+BY_MAIL = Lead(display_name="B", emails=["info@b.example"], website="https://b.example/")
+BY_DOOR = Lead(display_name="C", address=FULL.address, opening_hours=["Mo-Fr 9-17"])
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"),
+    [("cold_calling", BY_PHONE), ("email_outreach", BY_MAIL), ("field_sales", BY_DOOR), ("web_services", BY_PHONE)],
+)
+def test_an_objective_decides_who_comes_first_and_why(objective: str, best: Lead) -> None:
+    ranked = sorted((BY_PHONE, BY_MAIL, BY_DOOR), key=lambda lead: score(lead, objective)[0], reverse=True)
+    assert ranked[0] == best
+    assert score(best, objective) != score(best)
+    assert score(best, objective)[2][0] != "no valid phone number"
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_reasons_add_up_to_the_score(objective: str | None) -> None:
+    for lead in (FULL, BY_PHONE, BY_MAIL, BY_DOOR):
+        points, _, reasons = score(lead, objective)
+        told = [int(reason.partition("(+")[2].rstrip(")")) for reason in reasons if "(+" in reason]
+        assert abs(min(100, sum(told)) - points) <= len(told) / 2  # each is rounded by itself
+        assert told == sorted(told, reverse=True)

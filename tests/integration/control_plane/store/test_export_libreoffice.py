@@ -52,7 +52,7 @@ PHONES = {
     "030123456": "'030123456",
     "555-0101": "'555-0101",
 }
-NUMBERS = {"latitude", "longitude", "rating", "review_count", "score"}
+NUMBERS = {"latitude", "longitude", "rating", "review_count", "score", "fit"}
 
 
 @pytest.fixture

@@ -16,13 +16,15 @@ from control_plane.store.models import LeadQuery, Where, problem_of
 from control_plane.store.schema import Position, Sighting
 from control_plane.store.segments import ColumnCache, Snapshot
 from control_plane.store.view import TenantView
+from leads.model import Enrichment
 from tests.integration.control_plane.store.sample import lead
 
 
 @pytest.fixture(params=["in memory", "in files, held", "in files"])
 def view(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Snapshot]:
     """Leads 0 to 5; 4 and 5 know little about themselves."""
-    leads = [lead(number) for number in range(4)]
+    fits = (Enrichment(category="legal", fit=70 + n, source="rules", confidence=0.5) for n in range(2))
+    leads = [lead(0, enrichment=next(fits)), lead(1, enrichment=next(fits)), lead(2), lead(3)]
     leads.append(lead(4, phones=[], emails=[], website=None, rating=None, geo=None))
     leads.append(lead(5, address=None, categories=["Tax Adviser"], review_count=None))
     if request.param != "in memory":
@@ -62,6 +64,10 @@ CASES: list[tuple[dict[str, Any], list[int]]] = [
     ({"score_min": 101}, []),
     ({"score_max": -1}, []),
     ({"score_band": "nowhere"}, []),
+    ({"enriched_category": "LEGAL"}, [0, 1]),
+    ({"not": {"enriched_category": ["legal"]}}, [2, 3, 4, 5]),
+    ({"fit_min": 71}, [1]),
+    ({"fit_max": 70}, [0]),
     ({"platform": "directory"}, [0, 2, 4]),
     ({"task_id": "tsk_1"}, [1, 3, 5]),
     ({"date_from": "2026-03-01T09:04:00Z"}, [4, 5]),
@@ -85,7 +91,9 @@ def test_every_member_has_a_case() -> None:
     assert tried == {field.alias or name for name, field in Where.model_fields.items()}
 
 
-@pytest.mark.parametrize("sort", [[], ["rating"], ["-rating"], ["country", "-review_count"], ["-name", "city"]])
+@pytest.mark.parametrize(
+    "sort", [[], ["rating"], ["-rating"], ["country", "-review_count"], ["-name", "city"], ["-fit"]]
+)
 def test_pages_by_two_are_the_whole(view: Snapshot, sort: list[str]) -> None:
     def page(**query: Any) -> Any:
         asked = LeadQuery.model_validate({"sort": sort, **query})

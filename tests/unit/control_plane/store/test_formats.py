@@ -17,13 +17,13 @@ from pydantic import ValidationError
 from control_plane.store.formats import COLUMNS, FileKind, Rows, chunks, columns_read, kind_of
 from control_plane.store.models import ExportFormat, ExportRequest
 from control_plane.store.schema import VIEW_SCHEMA, Position, Sighting, frame_of, view_row
-from leads.model import Lead, Phone
+from leads.model import Enrichment, Lead, Phone
 from tests.integration.control_plane.store.sample import lead
 
 HEADER = (
     "lead_id,name,phones,phone_types,phone_validity,emails,website,street,city,region,postal_code,country,latitude,"
     "longitude,categories,rating,review_count,opening_hours,socials,description,score,score_band,platforms,source_urls,"
-    "first_seen_at,last_seen_at"
+    "first_seen_at,last_seen_at,enriched_category,summary,fit"
 )
 
 
@@ -68,6 +68,12 @@ def test_text_that_begins_like_a_formula_is_made_harmless(start: str) -> None:
     (row,) = read(csv_of(ExportRequest(), risky))
     assert row["name"].startswith("'")
     assert row["name"][1:] == f"{start}SUM(A1)"
+
+
+def test_what_enriches_a_lead_is_exported_as_any_other_text() -> None:
+    told = Enrichment(category="legal", summary="=Cheap, quick", fit=7, source="ai", confidence=0.7)
+    (row,) = read(csv_of(ExportRequest(), lead(1, enrichment=told)))
+    assert (row["enriched_category"], row["summary"], row["fit"]) == ("legal", "'=Cheap, quick", "7")
 
 
 def test_numbers_stay_numbers_and_phones_stay_readable() -> None:
