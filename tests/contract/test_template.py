@@ -286,6 +286,7 @@ def test_the_control_plane_may_do_what_exports_do() -> None:
         "abort_multipart_upload": "s3:AbortMultipartUpload",
         "complete_multipart_upload": "s3:PutObject",
         "create_multipart_upload": "s3:PutObject",
+        "delete_object": "s3:DeleteObject",
         "head_bucket": "s3:ListBucket",
         "head_object": "s3:GetObject",
         "list_multipart_uploads": "s3:ListBucketMultipartUploads",
