@@ -1,8 +1,8 @@
 """Export formats: rows of the view as bytes, chunk by chunk, in bounded memory.
 
 CSV is for spreadsheets (RFC 4180, one documented header, text that cannot run as a formula), JSON and JSON lines are
-for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types. The same frames
-are the same bytes, so an upload that broke off can be gone on with.
+for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types. The same rows are
+the same bytes (Excel apart, which dates its file), so an upload that broke off can be gone on with.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from control_plane.store.models import ExportColumn, ExportFormat, ExportRequest
 from control_plane.store.schema import VIEW_SCHEMA
-from control_plane.store.workbook import Workbook
 
 COLUMNS: tuple[str, ...] = get_args(ExportColumn)
 
@@ -30,6 +29,13 @@ CHUNK_ROWS = 10_000
 READ_BYTES = 1024 * 1024
 
 SEPARATOR = "; "
+
+EXCEL_CELL = 32_767
+"""Excel's limit of characters in a cell; what is longer ends with a mark."""
+CUT = " …[cut]"
+
+EXCEL_ROWS = 1_048_576
+"""Excel's limit of rows in a sheet, its header included; further leads go to further sheets."""
 
 GZIP_LEVEL = 3  # half the time of the usual 6 for a file that is a tenth larger
 
@@ -139,13 +145,37 @@ def _json(rows: Rows, *, opening: str, between: str, closing: str) -> Iterator[b
 
 
 def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
+    import xlsxwriter  # type: ignore[import-untyped]
+
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         path = Path(directory) / "leads.xlsx"
-        with Workbook(path, "Leads", request.columns or COLUMNS) as book:
+        # written row by row; what looks like a formula, a link or a number stays the text it is
+        options = {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+            "tmpdir": directory,
+            "use_zip64": True,
+        }
+        with xlsxwriter.Workbook(str(path), options) as workbook:
+            sheet, used = _sheet(workbook, request), 1
             for frame in rows.frames:
-                book.write(text_cells(frame, request))
+                for row in text_cells(frame, request).iter_rows():
+                    if used == EXCEL_ROWS:
+                        sheet, used = _sheet(workbook, request), 1
+                    sheet.write_row(used, 0, [_excel_cell(value) for value in row])
+                    used += 1
                 yield b""
         yield from _file(path)
+
+
+def _sheet(workbook: Any, request: ExportRequest) -> Any:
+    number = len(workbook.worksheets()) + 1
+    sheet = workbook.add_worksheet("Leads" if number == 1 else f"Leads {number}")
+    sheet.freeze_panes(1, 0)
+    sheet.write_row(0, 0, list(request.columns or COLUMNS))
+    return sheet
 
 
 def _parquet(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]:
@@ -193,3 +223,9 @@ def _cell(column: str, request: ExportRequest) -> pl.Expr:
 def _harmless(text: pl.Expr) -> pl.Expr:
     """An apostrophe in front makes a spreadsheet take the cell as text."""
     return text.str.replace(_DANGEROUS, "'${1}")
+
+
+def _excel_cell(value: object) -> object:
+    if isinstance(value, str) and len(value) > EXCEL_CELL:
+        return value[: EXCEL_CELL - len(CUT)] + CUT
+    return value

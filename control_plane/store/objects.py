@@ -104,8 +104,8 @@ class Objects:
     ) -> None:
         """Store an object unless it is there already. ``stored`` hears how many bytes are there by now.
 
-        When it ends before its time, the parts stay: the next upload of ``key`` goes on with them, and who has no use
-        for them calls ``discard``.
+        On an error no part is left behind. Cancelled, the parts stay: who goes on with the export finds them, and
+        who has no use for them any more calls ``discard``.
         """
         await self._ensure_bucket()
         headers = {"ContentType": content_type, "ContentDisposition": disposition}
@@ -123,6 +123,11 @@ class Objects:
             async for piece in pieces:
                 await sender.send(piece)
             await self._complete(key, upload, await sender.sent())
+        except Exception:
+            await sender.stop()
+            with suppress(StorageFailed):  # what went wrong first says more; whoever asked for the upload discards it
+                await self._abort(key, upload)
+            raise
         finally:
             await sender.stop()
 

@@ -316,19 +316,6 @@ async def test_two_replicas_make_one_export_once(
     assert await left_over(s3, options) == []
 
 
-async def test_a_twin_that_was_faster_is_the_export(
-    store: LeadStore, options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
-) -> None:
-    export = await stuck(store, options, proxy, s3)
-    twin = {"Bucket": options.s3_bucket, "Key": f"exports/acme/{export}.csv"}
-    await s3.put_object(**twin, Body=b"of the twin")
-    proxy.heal()  # the second part is sent again once storage has been silent for long enough
-    assert (await ended(store, export)).status == "ready"
-    async with (await s3.get_object(**twin))["Body"] as body:
-        assert await body.read() == b"of the twin"
-    assert await left_over(s3, options) == []
-
-
 async def test_a_bucket_of_our_own_forgets(store: LeadStore, options: StoreOptions, leads: None, s3: Any) -> None:
     await made(store)
     rules = (await s3.get_bucket_lifecycle_configuration(Bucket=options.s3_bucket))["Rules"]

@@ -12,9 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from control_plane.store.client import LeadStore
-from control_plane.store.formats import COLUMNS
+from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL
 from control_plane.store.models import ExportRequest
-from control_plane.store.workbook import CUT, MOST_CHARACTERS
 from fleet.keys import Keys
 from leads.model import Phone
 from tests.integration.control_plane.store.sample import found, lead
@@ -105,4 +104,4 @@ async def test_a_workbook_opens_as_what_was_meant(store: LeadStore, leads: int, 
     assert_what_we_meant(rows, leads, NUMBERS)
     assert column(rows, "postal_code")[0].text == "00000"
     (long,) = [cell.text for cell in column(rows, "socials") if cell.text]
-    assert long == "; ".join(LONG.values())[: MOST_CHARACTERS - len(CUT)] + CUT
+    assert long == "; ".join(LONG.values())[: EXCEL_CELL - len(CUT)] + CUT

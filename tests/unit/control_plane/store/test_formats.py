@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from pydantic import ValidationError
 
-from control_plane.store.formats import COLUMNS, FileKind, Rows, chunks, columns_read, kind_of
+from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, FileKind, Rows, _excel_cell, chunks, columns_read, kind_of
 from control_plane.store.models import ExportFormat, ExportRequest
 from control_plane.store.schema import VIEW_SCHEMA, Position, Sighting, frame_of, view_row
 from leads.model import Enrichment, Lead, Phone
@@ -155,7 +155,7 @@ def test_a_phone_for_machines_is_bare_only_when_it_is_e164(phone: str, cell: str
 
 
 def test_leads_beyond_a_sheet_go_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("control_plane.store.workbook.MOST_ROWS", 4)
+    monkeypatch.setattr("control_plane.store.formats.EXCEL_ROWS", 4)
     request = ExportRequest(format="excel", columns=["lead_id", "rating"])
     book = b"".join(chunks(request, rows(request, *(lead(number) for number in range(7))), tmp_path))
     assert first_column_of(book) == {
@@ -163,3 +163,10 @@ def test_leads_beyond_a_sheet_go_to_the_next(monkeypatch: pytest.MonkeyPatch, tm
         "Leads 2": ["lead_000003", "lead_000004", "lead_000005"],
         "Leads 3": ["lead_000006"],
     }
+
+
+def test_excel_cells_end_with_a_mark() -> None:
+    cell = _excel_cell("x" * 40_000)
+    assert isinstance(cell, str)
+    assert len(cell) == EXCEL_CELL
+    assert cell.endswith(CUT)
