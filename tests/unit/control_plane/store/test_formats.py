@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from lxml import etree
 from pydantic import ValidationError
 
-from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, FileKind, Rows, _excel_cell, chunks, columns_read, kind_of
+from control_plane.store.formats import (
+    COLUMNS,
+    CUT,
+    EXCEL_CELL,
+    FileKind,
+    Rows,
+    _excel_cell,
+    chunks,
+    columns_read,
+    kind_of,
+)
 from control_plane.store.models import ExportFormat, ExportRequest
 from control_plane.store.schema import VIEW_SCHEMA, Position, Sighting, frame_of, view_row
 from leads.model import Enrichment, Lead, Phone
