@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
 import structlog
 import uvloop
@@ -54,7 +55,7 @@ async def _run(settings: Settings) -> int:
             "no_chrome", hint="install Chromium or name one in LEADFLEET_CHROME; `leadfleet doctor` helps"
         )
         return 1
-    node = Node(settings, chrome, run_unit, open_services)
+    node = Node(settings, chrome, run_unit, partial(open_services, check_mx=settings.check_mx))
     agent = asyncio.create_task(node.run(), name="node")
     asked = False
 

@@ -64,6 +64,11 @@ class Settings(BaseModel):
     recycle_units: int = Field(50, ge=1, description="units after which a Chrome is replaced")
     recycle_mb: int = Field(1500, ge=100, description="resident MB after which a Chrome is replaced between units")
 
+    # What it reads.
+    check_mx: bool = Field(
+        False, description="leave out e-mail addresses whose domain takes no mail; asks the resolver"
+    )
+
     # What may leave.
     egress_allow: str = Field("", description="targets that are reached although not public: `name=address:port`")
     egress_connections: int = Field(512, ge=1, description="connections through the egress proxy at once")

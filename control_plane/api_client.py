@@ -90,8 +90,8 @@ class Api:
     async def post(self, path: str, body: Any = None) -> Any:
         return await self._call("POST", path, json={} if body is None else body)
 
-    async def delete(self, path: str) -> Any:
-        return await self._call("DELETE", path)
+    async def delete(self, path: str, body: Any = None) -> Any:
+        return await self._call("DELETE", path, **({} if body is None else {"json": body}))
 
     async def download(self, url: str, target: Path) -> int:
         """The bytes behind a presigned URL into ``target``; how many there were."""

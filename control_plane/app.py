@@ -20,6 +20,7 @@ from control_plane.enrichment.breaker import Breaker
 from control_plane.enrichment.endpoint import Endpoint
 from control_plane.enrichment.enricher import Enricher
 from control_plane.enrichment.terms import Terms
+from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.routes import BLUEPRINTS
@@ -110,6 +111,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         gate=auth.Gate(settings, ring, limiter, clock),
         hub=Hub(client, keys, reader, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
+        registry=Registry(client, keys),
         store=LeadStore(StoreOptions.of(settings)) if background else None,
     )
     attach(app, made)
@@ -134,7 +136,17 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
             made.enricher = _enricher(settings, scripts, clock)
             await running.enter_async_context(
-                Background(client, settings.redis_url, keys, scripts, settings.replica, prepare, sender, made.enricher)
+                Background(
+                    client,
+                    settings.redis_url,
+                    keys,
+                    scripts,
+                    settings.replica,
+                    prepare,
+                    sender,
+                    made.registry,
+                    made.enricher,
+                )
             )
         else:
             await prepare()

@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from control_plane.enrichment.enricher import Enricher
+from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Scripts
@@ -44,11 +45,14 @@ class Background:
         replica: str,
         prepare: Callable[[], Awaitable[None]],
         webhooks: Sender,
+        registry: Registry,
         enricher: Enricher | None = None,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
         self._presence = Presence(client, keys, replica, prepare)
-        self._ingest = Ingest(client, self._blocking, keys, scripts, self._presence, enrich=enricher is not None)
+        self._ingest = Ingest(
+            client, self._blocking, keys, scripts, self._presence, registry, enrich=enricher is not None
+        )
         self._scripts, self._webhooks, self._enricher = scripts, webhooks, enricher
         self._tasks: list[asyncio.Task[None]] = []
 

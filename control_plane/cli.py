@@ -31,6 +31,7 @@ GZIP_SUFFIX = ".gz"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 MOST_SLOTS = 64  # what a node accepts
 MOST_LISTED = 500  # what the API lists in one answer
+_LEAD_ID = re.compile(r"[\w-]+", re.ASCII)
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 _BARE_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?")
 
@@ -108,6 +109,13 @@ def _with_scheme(context: click.Context, parameter: click.Parameter, urls: tuple
         if _BARE_HOST.fullmatch(url):
             raise click.BadParameter(f"{url!r} does not say how to reach it: write https://{url}")
     return urls
+
+
+def _lead_ids(context: click.Context, parameter: click.Parameter, leads: tuple[str, ...]) -> tuple[str, ...]:
+    for lead in leads:
+        if not _LEAD_ID.fullmatch(lead):  # anything else could be another route's path
+            raise click.BadParameter(f"{lead!r} is not the id of a lead: `leadfleet leads` shows them")
+    return leads
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -229,13 +237,17 @@ def list_tasks(status: str | None, limit: int) -> None:
     listing(columns, rows, whole=set(columns) - {"queries"}, cut="queries")
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @click.option("--task", help="Only leads of this task.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST_LISTED))
-def leads(task: str | None, limit: int) -> None:
-    """List leads."""
+@click.pass_context
+def leads(context: click.Context, task: str | None, limit: int) -> None:
+    """List leads; `leads erase` erases them."""
     from control_plane import cli_tasks
     from control_plane.cli_output import listing
+
+    if context.invoked_subcommand is not None:
+        return
 
     async def work(api: Api) -> Any:
         where = {"task_id": task} if task else {}
@@ -248,6 +260,7 @@ def leads(task: str | None, limit: int) -> None:
     page = run(work)
     rows = [
         [
+            lead["lead_id"],
             lead.get("display_name") or "",
             ", ".join(phone.get("international") or phone["raw"] for phone in lead.get("phones") or []),
             ", ".join(lead.get("emails") or []),
@@ -256,8 +269,56 @@ def leads(task: str | None, limit: int) -> None:
         ]
         for lead in page["items"]
     ]
-    listing(("name", "phone", "e-mail", "city", "website"), rows)
+    listing(("lead", "name", "phone", "e-mail", "city", "website"), rows, whole={"lead"})
     click.echo(f"{len(rows)} of {page['total']}", err=True)
+
+
+@leads.command("erase")
+@click.argument("lead_ids", nargs=-1, required=True, metavar="LEAD...", callback=_lead_ids)
+@click.option("--collect-again", is_flag=True, help="The business may be collected again.")
+def erase_leads(lead_ids: tuple[str, ...], collect_again: bool) -> None:
+    """Erase leads wherever they are kept, and keep their businesses away from now on."""
+    from control_plane import cli_erasure
+
+    run(lambda api: cli_erasure.erase(api, lead_ids, opt_out=not collect_again))
+
+
+@main.group("opt-outs")
+def opt_outs() -> None:
+    """Who may not be collected: phones, e-mail addresses and domains."""
+
+
+REGION = click.option("--region", metavar="CC", help="Where a phone without + is dialled, such as DE.")
+
+
+@opt_outs.command("add")
+@click.argument("value")
+@REGION
+@click.option("--reason", help="For whoever reads the list.")
+def add_opt_out(value: str, region: str | None, reason: str | None) -> None:
+    """Erase whoever has this phone, e-mail address or domain, and keep them from being collected again."""
+    from control_plane import cli_erasure
+
+    run(lambda api: cli_erasure.add(api, value, region, reason))
+
+
+@opt_outs.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST_LISTED))
+def list_opt_outs(limit: int) -> None:
+    """List opt-outs, newest first."""
+    from control_plane import cli_erasure
+
+    run(lambda api: cli_erasure.show(api, limit))
+
+
+@opt_outs.command("remove")
+@click.argument("value")
+@REGION
+def remove_opt_out(value: str, region: str | None) -> None:
+    """Take an opt-out off the list, by its id or its value. What was erased stays erased."""
+    from control_plane import cli_erasure
+
+    run(lambda api: cli_erasure.remove(api, value, region))
 
 
 @main.command()

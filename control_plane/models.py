@@ -228,7 +228,10 @@ class BulkResumed(_Answer):
 
 
 class PhoneCoordinatesAnswer(_Answer):
-    """Where a phone stands on the picture: ``coordinates`` is ``leads.model.PhoneCoordinates`` or null."""
+    """Where a phone stands on the picture: ``coordinates`` is ``leads.model.PhoneCoordinates`` or null.
+
+    A box of ``phones`` also says by ``seen`` whether it stands on the picture or further up or down the page.
+    """
 
     task_id: str
     selector: str | None

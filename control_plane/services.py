@@ -25,6 +25,7 @@ from fleet.keys import Keys
 if TYPE_CHECKING:
     from control_plane.auth import Gate
     from control_plane.enrichment.enricher import Enricher
+    from control_plane.erasure.registry import Registry
     from control_plane.keyring import KeyRing
     from control_plane.store.client import LeadStore
     from control_plane.streams.hub import Hub
@@ -82,6 +83,7 @@ class Services:
     gate: Gate
     hub: Hub
     allowance: Allowance
+    registry: Registry
     store: LeadStore | None = None
     enricher: Enricher | None = None
 

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
         le=timedelta(days=7),  # SigV4 signs for no longer
         description="how long an export's URL is good, at most 7 days",
     )
+    tidy_memory_mb: int = Field(256, ge=160, description="MB that joining small files of the leads table may take")
     stream_token_ttl: timedelta = Field(timedelta(minutes=10), description="how long a stream token is good")
 
     # Enrichment: the language model that leads are put to. Off without a URL.

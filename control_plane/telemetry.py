@@ -88,6 +88,9 @@ FLEET_STATES = {
 FLEET_GAUGES = {
     "nodes": ("leadfleet_nodes", "Nodes whose session is alive"),
     "webhook_receivers": ("leadfleet_webhook_receivers", "Receivers that are owed a webhook"),
+    "results_waiting": ("leadfleet_sink_waiting", "Results that are not in the leads table yet"),
+    "tidied_at": ("leadfleet_sink_tidied_timestamp_seconds", "When the leads table was last tidied, Unix time"),
+    "erasures_open": ("leadfleet_erasures_open", "Erasures that are not done"),
     "wait_seconds_mean": ("leadfleet_wait_seconds_mean", "Mean time a unit waited for its slot"),
     "unit_seconds_mean": ("leadfleet_unit_seconds_mean", "Moving mean of how long a unit runs"),
 }
@@ -101,6 +104,13 @@ FLEET_TOTALS = {
         "leadfleet_enrichments_crowded_out",
         "Leads the model is not asked about because too many of their tenant wait",
     ),
+    "leads_withheld": ("leadfleet_leads_withheld", "Leads found and dropped, because somebody in them has opted out"),
+    "rows_stored": ("leadfleet_sink_rows", "Rows stored in the leads table"),
+    "batches_stored": ("leadfleet_sink_batches", "Batches stored in the leads table"),
+    "batches_refused": ("leadfleet_sink_batches_refused", "Batches refused, because another sink had stored them"),
+    "batch_seconds": ("leadfleet_sink_batch_seconds", "Time spent storing batches; by batches, what one takes"),
+    "tidyings": ("leadfleet_sink_tidyings", "Times the files of the leads table were joined and cleaned up"),
+    "tidyings_failed": ("leadfleet_sink_tidyings_failed", "Times that failed"),
     "stale_writes": ("leadfleet_stale_writes", "Writes refused because their fence had passed"),
     "malformed_entries": ("leadfleet_malformed_entries", "Entries of nodes that did not parse"),
     "dead_letters": ("leadfleet_dead_letters", "Units given up"),

@@ -204,6 +204,33 @@ class Keys:
         """hash: cursor, batch · kept · the sink · the sink, filters."""
         return f"{self.root}:sink-cursor"
 
+    # Erasure.
+
+    def opt_outs(self, tenant: str) -> str:
+        """hash keyed digest → JSON (kind, shown, reason, time) · kept · API · API, ingest: who may not be collected.
+        Each change raises ``opt_outs`` of the tenant's hash, by which copies are known to be old."""
+        return f"{self.root}:opt-outs:{tenant}"
+
+    def opt_out_order(self, tenant: str) -> str:
+        """zset digest → added (ms) · kept · API · API: the same entries by age."""
+        return f"{self.root}:opt-out-order:{tenant}"
+
+    def opt_out_key(self) -> str:
+        """string, 32 bytes · kept · API, once · API, ingest: the key of those digests."""
+        return f"{self.root}:opt-out-key"
+
+    def erasure(self, erasure: str) -> str:
+        """hash · TTL 30 days once done · API, worker · API, worker: what is to be erased, and how far that is."""
+        return f"{self.root}:erasure:{erasure}"
+
+    def erasures_open(self) -> str:
+        """zset erasure → begun (ms) · emptied by the worker · API, worker · worker: what is not done yet."""
+        return f"{self.root}:erasures-open"
+
+    def erasures(self) -> str:
+        """stream erasure, tenant, lead_ids, until · trimmed after 7 days · API, worker · views: what to forget."""
+        return f"{self.root}:erasures"
+
     # People.
 
     def api_key(self, digest: str) -> str:

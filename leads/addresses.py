@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from leads.codeless import cut_contacts, is_dublin_district, may_end_address, read_codeless
+from leads.codeless import cut_contacts, is_dublin_district, may_end_address, may_hold_ending, read_codeless
 from leads.model import Address
 from leads.postal_formats import ANCHORS, Anchor
 from leads.regions import AUSTRALIAN_STATES, CANADIAN_PROVINCES, US_STATES, region_of_name
@@ -26,6 +27,7 @@ from leads.streets import (
     take_street,
 )
 
+MAX_ADDRESSES = 500  # of one page: a chain's list of branches is shorter, and each is compared with the others
 MAX_TRAILING_TOWN = 3  # words; a bare "… 2011" behind more of them ends a sentence
 LINES_ABOVE = 5  # name, building, suite, street, district: no address block is taller above its town
 
@@ -106,9 +108,18 @@ def _country_of_codes(region: str | None, postal_code: str | None) -> str | None
 
 def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[str]]) -> list[AddressMatch]:
     """The addresses in a page's lines, top to bottom. ``regions_at(line)`` ranks the countries likely there."""
+    matches = find_coded_addresses(texts, regions_at)
+    codeless = islice(_find_codeless(texts, regions_at, matches), MAX_ADDRESSES)
+    return sorted([*matches, *codeless], key=lambda match: match.first_line)
+
+
+def find_coded_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[str]]) -> list[AddressMatch]:
+    """Those of `find_addresses` that have a postal code."""
     matches: list[AddressMatch] = []
     floor = 0
     for index, text in enumerate(texts):
+        if len(matches) >= MAX_ADDRESSES:
+            break
         if not 4 <= len(text) <= 600 or not (_DIGIT.search(text) and _MAY_HOLD_CODE.search(text)):
             continue
         left = 0
@@ -116,7 +127,7 @@ def find_addresses(texts: Sequence[str], regions_at: Callable[[int], Sequence[st
             match, left = read
             matches.append(match)
             floor = index + 1
-    return sorted([*matches, *_find_codeless(texts, regions_at, matches)], key=lambda match: match.first_line)
+    return matches
 
 
 def _find_codeless(
@@ -129,8 +140,7 @@ def _find_codeless(
         if index in taken:
             floor = index + 1
             continue
-        text = cut_contacts(whole)
-        if not may_end_address(text):
+        if not may_hold_ending(whole) or not may_end_address(text := cut_contacts(whole)):
             continue
         own = [(index, part) for part in _split(_LABEL.sub("", text))]
         read = read_codeless([*_parts_above(texts, index, floor), *own], regions_at(index))

@@ -38,6 +38,15 @@ _STATES = {
     "CA": {code: code for code in CANADIAN_PROVINCES} | {name: code for code, name in CANADIAN_PROVINCES.items()},
     "AU": {code: code for code in AUSTRALIAN_STATES} | {name: code for code, name in AUSTRALIAN_STATES.items()},
 }  # fmt: skip
+_WORD = re.compile(r"\w{2,20}")
+# The last words of all endings: what has none of them is read no further.
+_LAST_WORDS = (
+    {_WORD.findall(name)[-1] for name in (*NAME_REGION, *_TOWNS) if _WORD.search(name)}
+    | {name.split()[-1].casefold() for states in _STATES.values() for name in states if len(name) > 3}
+    | _IRISH_COUNTIES
+    | _NORTHERN_COUNTIES
+)
+_STATE_CODES = frozenset(name for states in _STATES.values() for name in states if len(name) <= 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,14 @@ class Read:
     first_line: int
 
 
+def may_hold_ending(text: str) -> bool:
+    """A test of words that spares most lines every other."""
+    if not 2 <= len(text) <= MAX_LINE:
+        return False
+    words = _WORD.findall(text)
+    return not (_STATE_CODES.isdisjoint(words) and _LAST_WORDS.isdisjoint(map(str.casefold, words)))
+
+
 def cut_contacts(text: str) -> str:
     """What stands in a line before its "Tel" and the like: as much of it as can be an address."""
     label = NOT_ADDRESS.search(text)
@@ -67,9 +84,7 @@ def cut_contacts(text: str) -> str:
 
 
 def may_end_address(text: str) -> bool:
-    """A cheap test that spares most lines the reading."""
-    if not 2 <= len(text) <= MAX_LINE:
-        return False
+    """Whether the last words of ``text`` are an ending."""
     tail = re.split(r"[,;|•·–]", text[-60:])[-1].strip(" .()")
     words = tail.split()
     tails = [" ".join(words[-count:]) for count in (1, 2, 3) if len(words) >= count]

@@ -36,6 +36,8 @@ _BRACKET_AT = re.compile(
     rf"[-_]at[-_])[\s-]{{0,3}}",
     re.IGNORECASE,
 )
+_OPENERS = frozenset("[({<")
+_HYPHENED_AT = re.compile(r"[-_][aA][tT][-_]")
 _BRACKET_DOT = re.compile(rf"\s{{0,3}}[\[({{<]\s{{0,2}}(?:{_DOT_WORDS})\s{{0,2}}[\])}}>]\s{{0,3}}", re.IGNORECASE)
 _SPOKEN_DOT = re.compile(
     r"\s{1,3}(?:dot|punkt|punktum|punto|ponto|point|punt|kropka|tečka|piste|nokta|точка)\s{1,3}|\s{0,2}[-_]dot[-_]\s{0,2}|"
@@ -195,6 +197,8 @@ def _shortest_valid(local: str, domain: str) -> str | None:
 
 
 def _bracketed(text: str) -> Iterator[EmailMatch]:
+    if _OPENERS.isdisjoint(text) and not _HYPHENED_AT.search(text):
+        return
     for at in _BRACKET_AT.finditer(text):
         local = _LOCAL_TAIL.search(text, max(0, at.start() - MAX_LOCAL), at.start())
         if not local:

@@ -36,11 +36,12 @@ class Validation(StrEnum):
 
 
 class PhoneCoordinates(_Value):
-    """A box on the picture.
+    """A box on the picture, around all that is seen of a number.
 
     ``x, y, width, height`` are fractions of the layout viewport that the frame shows (top left is
-    0, 0); ``absolute_x, absolute_y`` are CSS pixels of the document, that is viewport position plus
-    scroll. All other lengths are CSS pixels.
+    0, 0); outside of 0 to 1 the number stands further up or down the page. ``absolute_x,
+    absolute_y`` are CSS pixels of the document, that is viewport position plus scroll; ``scroll_x``
+    counts from the left edge of the page whichever way it is written. All other lengths are CSS pixels.
     """
 
     x: float
@@ -60,7 +61,8 @@ class Phone(_Value):
 
     ``source`` is where it stood: ``json_ld``, ``microdata``, ``h_card``, ``tel_link``, ``text``,
     ``attribute`` … ``kind`` is ``voice`` or ``fax``; ``line_type`` is libphonenumber's type
-    (``fixed_line``, ``mobile``, ``toll_free`` …).
+    (``fixed_line``, ``mobile``, ``toll_free`` …). ``phone_coordinates`` is absent when the page does not show the
+    number. ``phone_element_selector`` is for ``querySelector``; `` >>> `` goes into a shadow tree or an iframe.
     """
 
     raw: Short

@@ -6,12 +6,12 @@
 // is seen, the first that can be is scrolled into view. `frame` is {element, viewport, boxes}: an iframe of this document
 // and what it answered; its boxes are then told as they stand here, and nothing else is looked for.
 async (options) => {
-  const MAX_TEXT = 2_000_000, MAX_DEPTH = 2000, MAX_ROOTS = 500, MAX_GAP = 4;
+  const MAX_TEXT = 2_000_000, MAX_DEPTH = 2000, MAX_ROOTS = 500, MAX_GAP = 4, MAX_BLANK = 80;
   const MAX_PLACES = 12;  // of one number that are looked at
   const MAX_REVEALED = 3;  // numbers that are scrolled to before it is given up that one can be seen
   const LEAST_LIGHT = 0.25;  // of a number under translucent layers, so that it can still be read
   const BLUR_PX = 2;  // from which digits run together
-  const PAINTED_WITHIN_MS = 100, FADED_WITHIN_MS = 700;
+  const PAINTED_WITHIN_MS = 400, FADED_WITHIN_MS = 700;  // a frame takes 16 ms; busy cores take many times that
   const INLINE = new Set("A ABBR B BDI BDO CITE CODE DATA EM FONT I INS KBD LABEL MARK Q S SAMP SMALL SPAN STRONG SUB SUP TIME TT U VAR WBR".split(" "));
   const UNREAD = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "IFRAME"]);
   const SPEAKING = "a[href^='tel:' i], a[href^='callto:' i], a[href^='sms:' i], a[href^='whatsapp:' i], a[href*='wa.me/' i], " +
@@ -21,9 +21,9 @@ async (options) => {
 
   // What the page says.
 
-  // All text as one string with the node every piece came from; a block boundary is a line break, which no number crosses.
+  // All text as one string with the node every piece came from; a block boundary is a line break.
   const pieces = [], roots = [document];
-  let text = "", digits = "", places = [];
+  let text = "";
   const walk = (node, depth) => {
     if (text.length > MAX_TEXT || depth > MAX_DEPTH) return;
     if (node.nodeType === Node.TEXT_NODE) {
@@ -31,8 +31,8 @@ async (options) => {
       text += node.data;
       return;
     }
-    if (node.nodeType !== Node.ELEMENT_NODE || UNREAD.has(node.tagName)) return;
-    const inline = INLINE.has(node.tagName);
+    if (node.nodeType !== Node.ELEMENT_NODE || UNREAD.has(node.tagName.toUpperCase())) return;
+    const inline = INLINE.has(node.tagName.toUpperCase());
     if (!inline) text += "\n";
     if (node.shadowRoot && roots.length < MAX_ROOTS) {
       roots.push(node.shadowRoot);
@@ -52,19 +52,25 @@ async (options) => {
       end = start + node.data.length;
     }
     text = plain(marked.join("") + text.slice(end));
-    // all digits, a line break between runs: short punctuation stays within one; a letter, a block's end, a plus sign and
-    // what separates the items of a list do not
-    let last = -1;
-    const found = [];
-    for (const match of text.matchAll(/[0-9]/g)) {
-      const gap = last < 0 ? "\n" : match.index === last + 1 ? "" : text.slice(last + 1, Math.min(match.index, last + 81)).replace(/ +/g, " ");
-      if (gap.length > MAX_GAP || /[\n\p{L}+,;|•·&]/u.test(gap)) { found.push("\n"); places.push(-1); }
-      found.push(match[0]);
-      places.push(match.index);
-      last = match.index;
-    }
-    digits = `${found.join("")}\n`;
   };
+  // All digits and where they stand, a line break between runs: short punctuation stays within one, `breaks` do not.
+  const runs = (breaks) => {
+    let last = -1;
+    const found = [], places = [];
+    for (const { 0: digit, index } of text.matchAll(/[0-9]/g)) {
+      const gap = text.slice(last + 1, Math.min(index, last + MAX_BLANK));
+      const isLong = gap.length > 1 && gap.replace(/\s+/g, " ").length > MAX_GAP;
+      if (last < 0 || (gap && (isLong || breaks.test(gap)))) { found.push("\n"); places.push(-1); }
+      found.push(digit);
+      places.push(index);
+      last = index;
+    }
+    return { digits: `${found.join("")}\n`, places };
+  };
+  let strict = null, loose = null;
+  // A letter, a block's end, a plus sign and what separates the items of a list end a number; else it may go on in the next line.
+  const strictly = () => (strict ??= runs(/[\n\p{L}+,;|•·&]/u));
+  const loosely = () => (loose ??= runs(/\p{L}/u));
 
   const pieceAt = (position) => {
     let low = 0, high = pieces.length - 1;
@@ -85,11 +91,15 @@ async (options) => {
       const from = start - (opening ? opening[0].length : 0);
       found.set(`${from} ${end}`, { start: from, end, whole: whole || found.get(`${from} ${end}`)?.whole || false });
     };
-    for (const run of wanted.digits)
-      for (let at = digits.indexOf(run); at >= 0 && found.size < MAX_PLACES; at = digits.indexOf(run, at + 1))
-        add(places[at], places[at + run.length - 1] + 1, (at === 0 || digits[at - 1] === "\n") && digits[at + run.length] === "\n");
+    const search = ({ digits, places }) => {
+      for (const run of wanted.digits)
+        for (let at = digits.indexOf(run); at >= 0 && found.size < MAX_PLACES; at = digits.indexOf(run, at + 1))
+          add(places[at], places[at + run.length - 1] + 1, digits[at - 1] === "\n" && digits[at + run.length] === "\n");
+    };
+    search(strictly());
     for (let at = text.indexOf(wanted.raw); wanted.raw && at >= 0 && found.size < MAX_PLACES; at = text.indexOf(wanted.raw, at + 1))
       add(at, at + wanted.raw.length, false);
+    if (!found.size) search(loosely());
     return [...found.values()].sort((one, other) => other.whole - one.whole);
   };
 
@@ -151,11 +161,12 @@ async (options) => {
 
   // Whether `element` is what one sees at a point: hit there, and nothing that hides it above it. What is inert is never hit.
   const isSeenAt = (element, family, x, y, isInert) => {
+    const hit = boxed(element);
     let light = 1;
     const through = (root) => {
       for (const layer of root.elementsFromPoint(x, y)) {
         if (layer.getRootNode() !== root) continue;
-        if (layer === element || element.contains(layer)) return true;
+        if (layer === hit || element.contains(layer)) return true;
         if (layer.shadowRoot && family.has(layer) && through(layer.shadowRoot)) return true;
         if (isInert && family.has(layer)) continue;
         light *= lightThrough(layer, x, y);
@@ -305,10 +316,12 @@ async (options) => {
     new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(resolve)))),
     pause(PAINTED_WITHIN_MS),
   ]);
-  // Banners fade out when they are accepted, and what is scrolled to fades in.
-  const faded = () => {
-    const moving = document.getAnimations().filter((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime < Infinity);
-    return Promise.race([Promise.allSettled(moving.map((one) => one.finished)).then(painted), pause(FADED_WITHIN_MS)]);
+  // Banners fade out when they are accepted, and what is scrolled to fades in. All waits together have one limit.
+  let patience = FADED_WITHIN_MS;
+  const faded = async () => {
+    const began = performance.now(), moving = document.getAnimations().filter((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime < Infinity);
+    await Promise.race([Promise.allSettled(moving.map((one) => one.finished)).then(painted), pause(patience)]);
+    patience -= performance.now() - began;
   };
 
   // How it is named: a CSS selector that querySelector finds it by; ` >>> ` goes into a shadow tree or, where frames are put
@@ -364,7 +377,7 @@ async (options) => {
     reveal(element, again);
     await painted();
     found = measure();
-    if (found.some((one) => one.seen) || !document.getAnimations().length) continue;
+    if (found.some((one) => one.seen) || patience <= 0 || !document.getAnimations().length) continue;
     await faded();
     found = measure();
   }

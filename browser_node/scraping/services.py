@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from browser_node.scraping.extractor import ProcessExtractor
+from browser_node.scraping.mail_check import DeliverableOnly
 from browser_node.scraping.politeness import HostPoliteness
 from browser_node.scraping.robots import RobotsCache
 from browser_node.scraping.types import Services
@@ -19,14 +20,15 @@ MAX_CONNECTIONS = 20
 
 @asynccontextmanager
 async def open_services(
-    proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
+    proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str], check_mx: bool = False
 ) -> AsyncIterator[Services]:
     """Services behind the egress proxy at ``proxy_url``.
 
     ``is_ours(host)`` names hosts that need no delay between pages; ``refusal(host)`` says why the proxy last
-    refused one.
+    refused one. With ``check_mx`` leads lack the e-mail addresses that nobody takes mail for.
     """
     politeness = HostPoliteness(is_ours=lambda netloc: is_ours(urlsplit(f"//{netloc}").hostname or ""))
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
     async with ProcessExtractor() as extractor, aiohttp.ClientSession(connector=connector) as http:
-        yield Services(extractor, politeness, RobotsCache(), http, proxy_url, refusal)
+        reader = DeliverableOnly(extractor) if check_mx else extractor
+        yield Services(reader, politeness, RobotsCache(), http, proxy_url, refusal)

@@ -38,8 +38,9 @@ class UnitOut(Protocol):
     ) -> None:
         """One atomic group: what a page gave and the checkpoint change that says so belong in one call.
 
-        ``events`` are ``{"kind": "log" | "coordinates", "data": {…}}``, ``pages`` counts pages visited since the
-        last put, ``left_out`` those of them that could not be had, ``current`` is the address being worked on.
+        ``events`` are ``{"kind": "log" | "coordinates", "data": {…}}`` (for the latter: docs/decisions/0009-boxes.md),
+        ``pages`` counts pages visited since the last put, ``left_out`` those of them that could not be had, ``current``
+        is the address being worked on.
         """
 
     def log(self, level: str, message: str, **data: Any) -> None:

@@ -2,6 +2,7 @@
 
 from control_plane.routes.auth import blueprint as auth
 from control_plane.routes.docs import blueprint as docs
+from control_plane.routes.erasure import blueprint as erasure
 from control_plane.routes.exports import blueprint as exports
 from control_plane.routes.filters import blueprint as filters
 from control_plane.routes.fleet import blueprint as fleet
@@ -11,4 +12,4 @@ from control_plane.routes.scraper import blueprint as scraper
 from control_plane.routes.streams import blueprint as streams
 from control_plane.routes.tasks import blueprint as tasks
 
-BLUEPRINTS = (scraper, tasks, streams, live, filters, exports, fleet, auth, health, docs)
+BLUEPRINTS = (scraper, tasks, streams, live, filters, erasure, exports, fleet, auth, health, docs)

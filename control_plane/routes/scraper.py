@@ -6,7 +6,7 @@ from quart import Blueprint, Response, request
 
 from control_plane.admission import admit
 from control_plane.auth import access, principal
-from control_plane.errors import BadRequest
+from control_plane.errors import BadRequest, FieldError, Invalid
 from control_plane.models import ActionResult, PhoneCoordinatesAnswer, Started, StartRequest, TaskStatus
 from control_plane.openapi import describes
 from control_plane.services import services
@@ -24,10 +24,23 @@ blueprint = Blueprint("scraper", __name__, url_prefix="/api/scraper")
 async def start() -> Response:
     """Start a task."""
     asked = admit(await read_body(StartRequest), services().allowance)
+    await _refuse_opted_out(asked)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
         raise BadRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} characters")
     return answer(await services().queue.start(principal().tenant, asked, key))
+
+
+async def _refuse_opted_out(asked: StartRequest) -> None:
+    """Pages of a domain that is opted out are not visited at all."""
+    listed = await services().registry.current(principal().tenant)
+    errors: list[FieldError] = [
+        {"loc": ["queries", index], "message": f"{query[:80]!r} is of a domain on your opt-out list"}
+        for index, query in enumerate(asked.queries)
+        if listed.blocks_url(query)
+    ]
+    if errors:
+        raise Invalid(f"{errors[0]['message']}: leave it out, or take it off with DELETE /api/opt-outs", errors=errors)
 
 
 @blueprint.get("/status/<task_id>")

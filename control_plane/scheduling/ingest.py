@@ -16,6 +16,8 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from control_plane.erasure.registry import Registry
+from control_plane.erasure.withholding import withhold
 from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Question, Result, Scripts
@@ -62,12 +64,19 @@ class Ingest:
     """Reads the join stream and the streams of this replica's share of the nodes."""
 
     def __init__(
-        self, client: Store, blocking: Store, keys: Keys, scripts: Scripts, presence: Presence, *, enrich: bool
+        self,
+        client: Store,
+        blocking: Store,
+        keys: Keys,
+        scripts: Scripts,
+        presence: Presence,
+        registry: Registry,
+        *,
+        enrich: bool,
     ) -> None:
         """``enrich``: leads get the rules' enrichment, and a model is owed a question about them."""
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
-        self._enrich = enrich
-        self._presence = presence
+        self._presence, self._registry, self._enrich = presence, registry, enrich
         self._admittance = Admittance(client, keys, scripts)
         self._facts: dict[str, UnitFacts] = {}
 
@@ -126,10 +135,24 @@ class Ingest:
         if not all(isinstance(name, str) for name in batch.unset):
             raise BadMessage("batch", "unset", batch.unset)
         facts = await self._facts_of(batch.unit)
-        events = checked_events(batch.unit, batch.events)
-        results = [] if facts is None else checked_results(batch, facts, entry, enrich=self._enrich)
-        verdict, _ = await self._scripts.ingest(node, entry, batch, events, results)
-        return verdict
+        if facts is None:
+            events = checked_events(batch.unit, batch.events)
+            return (await self._scripts.ingest(node, entry, batch, events, []))[0]
+        listed = await self._registry.known(facts.tenant)
+        while True:
+            permitted, withheld = withhold(batch, facts.tenant, listed)
+            verdict, _ = await self._scripts.ingest(
+                node,
+                entry,
+                permitted,
+                checked_events(batch.unit, permitted.events),
+                checked_results(permitted, facts, entry, enrich=self._enrich),
+                opt_outs=listed.version,
+                withheld=withheld,
+            )
+            if verdict != "outdated":
+                return verdict
+            listed = await self._registry.newest(facts.tenant)
 
     async def _facts_of(self, unit: str) -> UnitFacts | None:
         known = self._facts.get(unit)

@@ -39,6 +39,14 @@ MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
 
 
+COUNTED = (
+    "tasks_submitted", "grants", "pages", "leads", "leads_withheld", "rows_stored", "batches_stored", "batches_refused",
+    "tidyings", "tidyings_failed", "tidied_at", "stale_writes", "malformed_entries", "dead_letters", "nodes_lost",
+    "chromes_lost", "joins_refused", "grace_exceeded",
+)  # fmt: skip
+"""Counters of the store that the metrics page shows as they are."""
+
+
 class TaskQueue:
     """The scheduling service. All methods raise ``Problem`` subclasses, and StoreUnavailable when Valkey does not
     answer. What belongs to another tenant is NotFound."""
@@ -210,17 +218,14 @@ class TaskQueue:
             "slots": {s.value: sum(view.state == s for view in slots) for s in SlotState},
             "webhook_receivers": await self._ask("count webhooks", self._client.zcard(self._keys.webhooks())),
             "nodes": await self._ask("count nodes", self._client.zcard(self._keys.nodes())),
+            "results_waiting": await self._ask("count results", self._client.xlen(self._keys.results())),
+            "erasures_open": await self._ask("count erasures", self._client.zcard(self._keys.erasures_open())),
+            "batch_seconds": number.get("batch_ms", 0) / 1000,
             "errors": {k.removeprefix("errors:"): v for k, v in number.items() if k.startswith("errors:")},
             "unit_seconds_mean": number.get("unit_ms_mean", 0) / 1000,
             "wait_seconds_mean": number.get("wait_ms", 0) / 1000 / grants if grants else 0.0,
-            **{
-                name: number.get(name, 0)
-                for name in (
-                    "tasks_submitted", "grants", "pages", "leads", "stale_writes", "malformed_entries", "dead_letters",
-                    "nodes_lost", "chromes_lost", "joins_refused", "grace_exceeded",
-                )
-            },
-        }  # fmt: skip
+            **{name: number.get(name, 0) for name in COUNTED},
+        }
 
     # Parts.
 

@@ -252,12 +252,18 @@ class Scripts:
         ))  # fmt: skip
 
     async def ingest(self, node: str, entry: str, batch: Batch, events: Sequence[tuple[str, bytes]],
-                     results: Sequence[Result]) -> tuple[str, int]:  # fmt: skip
-        """``(verdict, results accepted)``; events and results are the batch's, checked and encoded."""
+                     results: Sequence[Result], *, opt_outs: int = 0,
+                     withheld: int = 0) -> tuple[str, int]:  # fmt: skip
+        """``(verdict, results accepted)``; events and results are the batch's, checked and encoded.
+
+        ``opt_outs`` is the version of the tenant's list that they were checked against: with another one nothing is
+        applied and the verdict is ``outdated``. ``withheld`` leads are counted.
+        """
         changes: Mapping[str, Any] = batch.set
         reply = await self._call(
             "ingest", node, entry, batch.boot, batch.unit, batch.fence, batch.seq, batch.pages, batch.left_out,
             batch.current, len(events), len(results), len(changes), len(batch.unset),
+            opt_outs, withheld,
             *(part for event in events for part in event),
             *(part for r in results
               for part in (r.observation_id, r.lead_id, "\n".join(r.identifiers), r.lead, *_question(r.question))),

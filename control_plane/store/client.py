@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from control_plane.erasure.models import ErasureView
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
 from control_plane.store import wire
@@ -23,12 +24,16 @@ from control_plane.store.models import ExportPage, ExportRequest, ExportView, Fa
 from control_plane.store.options import StoreOptions
 from control_plane.store.wire import Frame
 from fleet.cancellation import to_the_end
+from leads.model import Phone
 
 CALL_TIMEOUT_S = 30.0
 """Far beyond any filter; what takes longer is an export, which is asked about instead of waited for."""
 
 EXPORT_WAIT_S = 20.0
 """How long a plain download link is held for its file; then the client is told to come again."""
+
+ERASE_WAIT_S = 10.0
+"""How long an answer is held for an erasure to be done; the sink looks every two seconds."""
 
 START_WAIT_S = 25.0  # importing Polars takes a second, and ten times that on a machine that is overloaded
 STOP_WAIT_S = 10.0
@@ -101,6 +106,16 @@ class LeadStore:
         """An export as it stands; NotFound."""
         args = {"tenant": tenant, "export": export, "wait_s": wait_s}
         return ExportView.model_validate((await self._call("export_view", args)).header["ok"])
+
+    async def trace(self, tenant: str, lead_id: str) -> tuple[list[str], list[Phone]]:
+        """``(ids, phones)``: all that a lead goes by, and the numbers it was seen with; NotFound."""
+        members = (await self._call("trace", {"tenant": tenant, "lead_id": lead_id})).header["ok"]
+        return members["lead_ids"], [Phone.model_validate(phone) for phone in members["phones"]]
+
+    async def erase(self, tenant: str, erasure: str, *, wait_s: float = ERASE_WAIT_S) -> ErasureView:
+        """Have an erasure known to all views; the erasure once it is done, or as it stands after ``wait_s``."""
+        args = {"tenant": tenant, "erasure": erasure, "wait_s": wait_s}
+        return ErasureView.model_validate((await self._call("erase", args)).header["ok"])
 
     async def export_cancel(self, tenant: str, export: str) -> ExportView:
         """End an export that has not ended; NotFound."""

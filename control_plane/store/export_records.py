@@ -154,6 +154,17 @@ class Records:
         keys = (self._keys.export(export), self._keys.export_owner(export))
         return await self._eval("cancel_export", keys) == 1
 
+    async def begun_before(self, tenant: str, moment: datetime) -> list[Record]:
+        """The tenant's exports that were begun then or earlier."""
+        index = self._keys.tenant_exports(tenant)
+        found: Any = await self._redis.zrangebyscore(index, "-inf", moment.timestamp() * 1000)
+        records = [await self.get(name.decode()) for name in found]
+        return [record for record in records if record is not None]
+
+    async def expire(self, export: str) -> bool:
+        """Note that the object of an export that was ready has been deleted; False when it is being made again."""
+        return await self._eval("expire_export", (self._keys.export(export),)) == 1
+
     async def hold(self, export: str) -> bool:
         """Become the owner of an export that has ended, to clear up after it; False when it has an owner."""
         taken = await self._redis.set(self._keys.export_owner(export), self._token, nx=True, px=self._lease_ms)

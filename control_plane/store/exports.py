@@ -65,6 +65,14 @@ class _Stopped(Exception):
     """The job was cancelled while a thread wrote its file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Exports that were deleted, and those of the same time that are still being written."""
+
+    deleted: int
+    running: int
+
+
 class Exports:
     """The export jobs of this worker."""
 
@@ -92,6 +100,20 @@ class Exports:
         if record.unfinished:
             await self._begin(tenant, export, record.request)
         return await self._wait(tenant, export, wait_s)
+
+    async def expire(self, tenant: str, before: datetime) -> Expired:
+        """Delete the files of all exports of a tenant that began before a moment; asked for again, they are made anew.
+
+        One that is being made is left to its end: expire again then. StorageFailed when S3 does not delete one.
+        """
+        deleted = running = 0
+        for record in await self._records.begun_before(tenant, before):
+            if record.unfinished:
+                running += 1
+            elif record.status == "ready":
+                await self._objects.delete(record.object_key)
+                deleted += await self._records.expire(record.export)
+        return Expired(deleted, running)
 
     async def list(self, tenant: str, limit: int, cursor: str | None) -> ExportPage:
         """The tenant's exports, latest first; BadRequest for a cursor that is none."""
@@ -259,7 +281,7 @@ class Exports:
     async def _is_to_be_made_again(self, record: Record) -> bool:
         if record.status == "ready":
             return not await self._objects.exists(record.object_key)
-        return record.status in {"failed", "cancelled"}
+        return record.status in {"failed", "cancelled", "expired"}
 
     async def _record(self, tenant: str, export: str) -> Record:
         record = await self._records.get(export)

@@ -9,6 +9,7 @@ An upload that a dying worker left is found by its key and gone on with: parts w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -141,6 +142,11 @@ class Objects:
         except _Missing:
             return False
         return True
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is as good as deleted."""
+        with contextlib.suppress(_Missing):
+            await self._call("delete_object", Key=key)
 
     async def presigned(self, key: str, *, seconds: int) -> str:
         """A URL that fetches the object, as the attachment it was stored as, until ``seconds`` from now."""

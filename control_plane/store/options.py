@@ -25,6 +25,7 @@ class StoreOptions:
     log_level: str = "info"
     memory_mb: int = 512
     """What of the views is held in memory, so that queries need not read files."""
+    tidy_memory_mb: int = 256
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
     s3_timeout_s: float = 20.0
@@ -46,6 +47,7 @@ class StoreOptions:
             replica=settings.replica,
             log_level=settings.log_level,
             memory_mb=settings.store_memory_mb,
+            tidy_memory_mb=settings.tidy_memory_mb,
         )
 
     @classmethod

@@ -181,6 +181,35 @@ class TenantView:
         self._fold()
         self._publish()
 
+    def all_ids(self, lead_ids: Collection[str]) -> set[str]:
+        """Every id that these leads go by or went by before they were merged."""
+        standing = {self.standing_id(lead_id) for lead_id in lead_ids}
+        return {*lead_ids, *standing, *(alias for alias in self._aliases if self.standing_id(alias) in standing)}
+
+    def erase(self, lead_ids: Collection[str], until: Position, at: Position) -> None:
+        """Forget the observations of some leads up to a place on the stream; ``at`` is when that was decided.
+
+        What was seen of them later stays, and is what they are then. To be repeated without harm.
+        """
+        known = self._related({self.standing_id(lead_id) for lead_id in lead_ids}, [])
+        kept = [
+            sighting
+            for group in known.values()
+            for sighting in group
+            if sighting.position > until or sighting.lead_id not in lead_ids
+        ]
+        kept.sort(key=lambda sighting: sighting.position)
+        self._aliases = {alias: to for alias, to in self._aliases.items() if self.standing_id(alias) not in known}
+        self._history.remove(known)
+        rows = self._settle(group for component in _components(kept) for group in self._businesses(component))
+        self._retire(known)
+        self._append(rows)
+        self._fold(share=0.0)  # files that still hold them are written anew
+        recent = self._recent
+        self._recent = Recent(recent.rows.filter(recent.standing), recent.standing.filter(recent.standing))
+        self.changed_at = max(self.changed_at, at)
+        self._publish()
+
     def _related(self, lead_ids: Collection[str], identifiers: Collection[str]) -> dict[str, list[Sighting]]:
         """The standing leads that have one of the ids or identifiers, and their sightings."""
         wanted = hashed([*identifiers, *(id_link(lead_id) for lead_id in lead_ids)])
@@ -270,10 +299,10 @@ class TenantView:
         self._recent = _nothing()
         self._store(new)
 
-    def _fold(self) -> None:
-        """Write segments anew of which too much is dead."""
+    def _fold(self, share: float = FOLD_SHARE) -> None:
+        """Write segments anew of which too much is dead: more than ``share``."""
         for piece in [*self._stored]:
-            if piece.segment.height - (piece.standing.sum() or 0) > FOLD_SHARE * piece.segment.height:
+            if piece.segment.height - (piece.standing.sum() or 0) > share * piece.segment.height:
                 self._stored.remove(piece)
                 self._store(self._drop(piece))
 

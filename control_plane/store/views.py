@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import structlog
 from redis.asyncio import Redis
@@ -64,6 +65,7 @@ class Views:
         self._views: dict[str, TenantView] = {}
         self._asked: dict[str, float] = {}
         self._position = Position()
+        self._forgotten = "0-0"
         self._lock = asyncio.Lock()
         self._progress: dict[str, tuple[int, int]] = {}
         self._loading: dict[str, asyncio.Task[TenantView]] = {}
@@ -112,6 +114,15 @@ class Views:
             self._views.pop(tenant).close()
 
     async def _catch_up(self) -> None:
+        erasures: Any = await self._redis.xrange(self._keys.erasures(), min=f"({self._forgotten}")
+        await self._take_in()
+        # Behind the stream: an erasure is about what stood there when it was decided.
+        for raw, fields in erasures:
+            if view := self._views.get(fields[b"tenant"].decode()):
+                await asyncio.to_thread(_forget, view, raw, fields)
+            self._forgotten = raw.decode()
+
+    async def _take_in(self) -> None:
         while self._views:
             entries, cursor = await self._entries(after=self._position)
             if cursor > self._position:
@@ -178,6 +189,10 @@ class Views:
         if not self._views:
             self._position = reached
         view.position = max(reached, self._position)
+        erasures: Any = await self._redis.xrange(self._keys.erasures())
+        for raw, fields in erasures:
+            if fields[b"tenant"].decode() == view.tenant:  # its rows may still be in the log
+                await asyncio.to_thread(_forget, view, raw, fields)
         self._views[view.tenant] = view
 
     def _deliver(self, sightings: Sequence[Sighting]) -> None:
@@ -204,3 +219,8 @@ class Views:
             pipe.hget(self._keys.sink_cursor(), "cursor")
             entries, cursor = await pipe.execute()
         return entries, Position.parse(cursor) if cursor else Position()
+
+
+def _forget(view: TenantView, entry: bytes, fields: dict[bytes, bytes]) -> None:
+    lead_ids = frozenset(orjson.loads(fields[b"lead_ids"]))
+    view.erase(lead_ids, Position.parse(fields[b"until"]), at=Position.parse(entry))

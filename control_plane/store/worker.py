@@ -23,8 +23,10 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
+from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.store import filters, wire
+from control_plane.store.erasing import Erasing
 from control_plane.store.exports import Exports
 from control_plane.store.models import ExportRequest, FacetQuery, LeadQuery
 from control_plane.store.objects import Objects, StorageFailed
@@ -57,14 +59,25 @@ class Worker:
         self._table = ObservationLog.of(options)
         self._objects = Objects(options)
         self._views = Views(self._redis, self._keys, self._table, Path(options.scratch), options.memory_mb * 1_000_000)
-        self._sink = Sink(self._redis, self._keys, self._table, options.sink_interval_s)
         self._exports = Exports(options, self._redis, self._keys, self._views, self._objects)
+        registry = Registry(self._redis, self._keys)
+        self._erasing = Erasing(self._redis, self._keys, registry, self._views, self._table, self._exports)
+        self._sink = Sink(
+            self._redis,
+            self._keys,
+            self._table,
+            options.sink_interval_s,
+            options.tidy_memory_mb,
+            duty=self._erasing.resume,
+        )
         self.operations: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "filter": self._filter,
             "facets": self._facets,
             "lead": self._lead,
             "export": self._export,
             "export_view": self._export_view,
+            "trace": self._trace,
+            "erase": self._erase,
             "export_cancel": self._export_cancel,
             "export_list": self._export_list,
             "health": self._health,
@@ -119,6 +132,21 @@ class Worker:
     async def _export_view(self, args: dict[str, Any]) -> Answer:
         found = await self._exports.get(args["tenant"], args["export"], args["wait_s"])
         return Answer(found.model_dump(mode="json"))
+
+    async def _trace(self, args: dict[str, Any]) -> Answer:
+        view = await self._views.of(args["tenant"])
+        sightings = await asyncio.to_thread(view.sightings, args["lead_id"])
+        if not sightings:
+            raise NotFound("lead", args["lead_id"])
+        phones = [phone.model_dump(mode="json") for seen in sightings for phone in seen.lead.phones]
+        ids = await asyncio.to_thread(view.all_ids, [args["lead_id"]])
+        return Answer({"lead_ids": sorted(ids), "phones": phones})
+
+    async def _erase(self, args: dict[str, Any]) -> Answer:
+        await self._erasing.find(args["tenant"], args["erasure"])
+        await self._views.of(args["tenant"])
+        done = await self._erasing.wait(args["tenant"], args["erasure"], args["wait_s"])
+        return Answer(done.model_dump(mode="json"))
 
     async def _export_cancel(self, args: dict[str, Any]) -> Answer:
         ended = await self._exports.cancel(args["tenant"], args["export"])

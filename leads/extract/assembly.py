@@ -55,12 +55,14 @@ def assemble(document: Document) -> list[Lead]:
     for found in addresses:
         evidence.add_near(found.last_line, found.address.country, 2.0)
     phones = find_page_phones(document, evidence, credited)
-    listed = listed_domain(document, mail_domains) if len(addresses) <= 1 else None
+    website = linked_website(document)
+    listed = listed_domain(document, website, mail_domains) if len(addresses) <= 1 else None
     drafts = _drafts(document, structured, addresses, credited, listed or "", mail_domains)
     _hand_out(drafts, phones, emails)
     _hand_out_hours(drafts, document)
     main, *others = drafts
     if all(fold(draft.name or "") == fold(main.name or "") for draft in others):
+        main.set("website", website, "link", 0.75)
         _add_page_facts(document, main, credited, is_listing=bool(listed) or main.is_listed)
         for branch in others:
             branch.share(main)
@@ -224,7 +226,6 @@ def _nearest(placed: list[Draft], line: int, fallback: Draft) -> Draft:
 def _add_page_facts(document: Document, main: Draft, credited: Credits, *, is_listing: bool) -> None:
     """What a page says about itself counts for its one business; of a listing, what it says of the business."""
     parts = urlsplit(document.url)
-    main.set("website", linked_website(document), "link", 0.75)
     if is_listing:
         main.set("categories", listed_categories(document) or None, "text", 0.5)
     elif parts.scheme in ("http", "https") and parts.netloc:

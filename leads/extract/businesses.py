@@ -79,7 +79,7 @@ def _places(item: Item) -> list[_Place]:
     """The places of a business that are not businesses of their own, in order."""
     found = [(each, each) for each in item.items("address")]
     for where in item.items("location"):
-        if not set(where.types) & _BUSINESS and (where.types != ("Place",) or not is_business(where) or not found):
+        if not set(where.types) & _BUSINESS:
             found += [(where, inner) for inner in where.items("address")] or [(where, where)]
     places = [_Place(holder, address) for holder, each in found if (address := _address(each))]
     own = _address(item)

@@ -38,6 +38,7 @@ _NO_PHONE = re.compile(
     re.IGNORECASE,
 )
 _LABEL_REACH = 45
+MAX_PHONES = 1_000  # of one page; what lists more is a table of something else
 # "555-0100 (fax)", and "555-0100 fax" where nothing follows that the word could speak of.
 _LABEL_BEHIND = re.compile(
     r"\s{0,2}[(\[]\s{0,2}(?:(?P<fax>(?:tele)?fax|f)|tel|phone|voice|office|mobile|cell|t|m|o)\b", re.IGNORECASE
@@ -66,8 +67,8 @@ def find_page_phones(document: Document, evidence: RegionEvidence, credited: Cre
     """Every number of the page in reading order; one that stands in a link and in its text comes twice."""
     found = [
         *_linked_phones(document, evidence, credited),
-        *_text_phones(document, evidence, credited),
-        *_told_phones(document, evidence, credited),
+        *islice(_text_phones(document, evidence, credited), MAX_PHONES),
+        *islice(_told_phones(document, evidence, credited), MAX_PHONES),
     ]
     return sorted(found, key=lambda each: each.line)
 

@@ -236,7 +236,7 @@ class _Walker:
         self._pieces: list[tuple[int, Element]] = []
         self._size = 0
         self._tag = "body"
-        self._styles = Styles.of(document.root)
+        self._reversed: set[Element] = set()
         self._told: set[Element] = set()
         self._override: Element = None  # the element whose text is shown backwards, and from which part on
         self._override_from = 0
@@ -245,12 +245,15 @@ class _Walker:
         body = self._document.root.find("body")
         skipped: set[Element] = set()
         self._told = set(self._document.root.xpath(_TOLD_PATH))
+        styles = Styles.of(self._document.root)
+        self._reversed = styles.reversed_in(self._document.root)
         hidden = {node for node in self._document.root.xpath("//*[@hidden or @style]") if is_hidden(node)}
+        hidden |= styles.decoys_in(self._document.root)
         walk = etree.iterwalk(body if body is not None else self._document.root, events=("start", "end"))
         for event, node in walk:
             tag = node.tag
             if event == "start":
-                if tag in _SKIPPED or node in hidden or _is_mute(node) or self._styles.is_decoy(node):
+                if tag in _SKIPPED or node in hidden or (tag == "svg" and _is_mute(node)):
                     walk.skip_subtree()
                     skipped.add(node)
                     continue
@@ -277,21 +280,30 @@ class _Walker:
             document.links.append(
                 Link(href, document.resolve(href) or "", text_of(node, 300), len(document.lines), node)
             )
-        elif node.get("alt") and (tag in ("img", "area") or (tag == "input" and node.get("type") == "image")):
+        elif tag in ("img", "area"):
             self._read_alt(node)
-        elif tag == "input" and (node.get("type") or "").lower() in ("button", "submit"):
-            self._add(f" {node.get('value') or ''} ", node)
+        elif tag == "input":
+            self._read_button(node)
         if node in self._told:
             self._read_attributes(node)
-        if self._override is None and self._styles.reverses(node):
+        if node in self._reversed and self._override is None:
             self._override, self._override_from = node, len(self._parts)
         if node.get("data-cfemail"):
             self._add(f" {decode_cloudflare(node.get('data-cfemail')) or ''} ", node)
         elif node.text:
             self._add(node.text, node)
 
+    def _read_button(self, node: Element) -> None:
+        kind = (node.get("type") or "").lower()
+        if kind in ("button", "submit"):
+            self._add(f" {node.get('value') or ''} ", node)
+        elif kind == "image":
+            self._read_alt(node)
+
     def _read_alt(self, node: Element) -> None:
-        alt = clean(node.get("alt"))[:500]
+        alt = clean(node.get("alt") or "")[:500]
+        if not alt:
+            return
         sign = _SIGN.fullmatch(alt)
         if sign:
             self._add(f"[{sign[1]}]", node)
@@ -362,4 +374,4 @@ class _Walker:
 
 def _is_mute(node: Element) -> bool:
     """A drawing without words; it must not break the line that it decorates."""
-    return node.tag == "svg" and node.find(".//text") is None
+    return node.find(".//text") is None

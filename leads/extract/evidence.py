@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import phonenumbers
 
-from leads.addresses import find_addresses
+from leads.addresses import find_coded_addresses
 from leads.extract.credits import Credits
 from leads.extract.document import Document, host_of
 from leads.languages import language_of
@@ -101,7 +101,7 @@ def gather(document: Document, credited: Credits, mail_domains: Iterable[str] = 
     signs = {found.group() for line in document.lines[:400] for found in _CURRENCY_SIGN.finditer(line.text)}
     for region in {CURRENCY_REGION[sign] for sign in signs}:
         evidence.add_page(region, _CURRENCY)
-    for found in find_addresses([line.text for line in document.lines], _no_ranking):
+    for found in find_coded_addresses([line.text for line in document.lines], _no_ranking):
         if found.confidence >= 0.8:
             evidence.add_near(found.last_line, found.address.country, _ADDRESS)
     return evidence

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from leads.extract.document import Line
 
+MAX_DAYS = 60  # characters of a cell that holds days only
 MAX_LINE = 160  # characters: a longer line is a sentence that mentions hours
 
 _DAY = (
@@ -35,6 +36,8 @@ _CLOSED = (
     r"(?:closed|geschlossen|ruhetag|fermé|cerrado|chiuso|gesloten|fechado|stängt|lukket|nieczynne|"
     r"by appointment(?: only)?|nach vereinbarung|sur rendez-vous)"
 )
+_DIGIT = re.compile(r"\d")
+_CLOSED_ALONE = re.compile(_CLOSED)
 _HOURS = re.compile(rf"(?<!\w){_DAYS}(?!\w)[^\d\n]{{0,25}}?(?:{_RANGE}|\b{_CLOSED}\b)", re.IGNORECASE)
 _TIMES_FIRST = re.compile(rf"(?<![\d:.]){_RANGE}[^\w]{{1,4}}{_DAYS}(?!\w)", re.IGNORECASE)
 # "mar" is March as well, so a bare "Mar 10-12" is no hours.
@@ -58,11 +61,13 @@ def find_hours(lines: Sequence[Line]) -> Iterator[tuple[int, str]]:
             yield days.number, f"{days.text.rstrip(': ')} {text}"
         elif tells_hours(text):
             yield line.number, text
-        days = line if _DAYS_ALONE.fullmatch(text) else None
+        days = line if len(text) <= MAX_DAYS and _DAYS_ALONE.fullmatch(text) else None
 
 
 def tells_hours(text: str) -> bool:
     """Whether a line says when a business is open."""
+    if not _DIGIT.search(text) and not _CLOSED_ALONE.search(text.lower()):
+        return False
     return any(
         found is not None
         for found in (_HOURS.search(text), _TIMES_FIRST.search(text), _BARE.fullmatch(text), _ALWAYS.fullmatch(text))

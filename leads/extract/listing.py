@@ -47,12 +47,15 @@ def linked_website(document: Document) -> str | None:
     return None
 
 
-def listed_domain(document: Document, mail_domains: Sequence[str]) -> str | None:
-    """The registered domain of the business that a page of another site lists, ``None`` for a business's own page."""
+def listed_domain(document: Document, website: str | None, mail_domains: Sequence[str]) -> str | None:
+    """The registered domain of the business that a page of another site lists, ``None`` for a business's own page.
+
+    ``website`` is its `linked_website`.
+    """
     own = own_domain(document.url)
     if own is None or own.startswith("example.") or _FRONT_PAGE.fullmatch(urlsplit(document.url).path):
         return None
-    linked = own_domain(linked_website(document))
+    linked = own_domain(website)
     if linked and linked != own and not _is_spelled(document, own):
         return linked
     others = {domain for host in mail_domains if (domain := own_domain(host))} - {own}

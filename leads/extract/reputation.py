@@ -13,6 +13,7 @@ from leads.extract.document import Document
 MAX_LINE = 120
 REACH = 2  # lines between a rating and how many gave it
 
+_DIGIT = re.compile(r"\d")
 _RATING = re.compile(
     r"(?<![\d.,/])(?P<value>[0-5](?:[.,]\d{1,2})?)\s?(?:/|out of|von|sur|de|su|van|av|z)\s?5(?:[.,]0)?(?![\d/.,])",
     re.IGNORECASE,
@@ -37,8 +38,10 @@ def page_rating(document: Document) -> tuple[float, int | None] | None:
     told += [(each.line, each.text) for each in document.told if len(each.text) <= MAX_LINE]
     found: dict[float, int] = {}
     for line, text in told:
-        rating = _RATING.search(text) if _CONTEXT.search(text) else None
-        rating = rating or _STARS.search(text)
+        if not _DIGIT.search(text):
+            continue
+        rating = _RATING.search(text)
+        rating = rating if rating and _CONTEXT.search(text) else _STARS.search(text)
         if rating:
             found.setdefault(float(rating["value"].replace(",", ".")), line)
     if len(found) != 1:

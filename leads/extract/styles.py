@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from lxml import etree
+
 MAX_CSS_CHARS = 200_000
 MAX_RULES = 2_000
 MAX_DECOY_CHARS = 40  # "REMOVE-THIS": what is longer is content that a script will show
@@ -63,24 +65,28 @@ class Styles:
                     return styles
         return styles
 
-    def reverses(self, node: Any) -> bool:
-        """Whether the element shows its text backwards: by a rule, by its own style, or as ``<bdo dir=rtl>``."""
-        if node.tag == "bdo":
-            return (node.get("dir") or "").lower() == "rtl"
-        style = node.get("style")
-        if style and "override" in style and _is_reversing(style[:500]):
-            return True
-        return bool(self._reversing) and _fits(self._reversing, node)
+    def reversed_in(self, root: Any) -> set[Any]:
+        """The elements that show their text backwards: by a rule, by their own style, or as ``<bdo dir=rtl>``."""
+        found = {node for node in root.iter("bdo") if (node.get("dir") or "").lower() == "rtl"}
+        found |= {
+            node for node in root.xpath("//*[contains(@style,'override')]") if _is_reversing(node.get("style")[:500])
+        }
+        if self._reversing:
+            found |= {node for node in root.iter(etree.Element) if _fits(self._reversing, node)}
+        return found
 
-    def is_decoy(self, node: Any) -> bool:
-        """Whether the element is a few hidden letters amid a text ("info@<span>NOSPAM</span>example.com").
+    def decoys_in(self, root: Any) -> set[Any]:
+        """The elements that are a few hidden letters amid a text ("info@<span>NOSPAM</span>example.com").
 
         A hidden number or address is none: a click will show it.
         """
-        if not self._hiding or node.tag not in _INLINE or not _fits(self._hiding, node):
-            return False
-        text = node.text or ""
-        return len(node) == 0 and len(text) <= MAX_DECOY_CHARS and "@" not in text and sum(map(str.isdigit, text)) < 6
+        candidates = root.iter(*_INLINE) if self._hiding else ()
+        return {node for node in candidates if _is_short(node) and _fits(self._hiding, node)}
+
+
+def _is_short(node: Any) -> bool:
+    text = node.text or ""
+    return len(node) == 0 and len(text) <= MAX_DECOY_CHARS and "@" not in text and sum(map(str.isdigit, text)) < 6
 
 
 def is_hidden(node: Any) -> bool:

@@ -1,12 +1,16 @@
 -- One batch of a unit: results, events and checkpoint become visible together, once.
--- ARGV: limits, node, entry, boot, unit, fence, seq, pages, left out, current, #events, #results, #set, #unset, then
+-- ARGV: limits, node, entry, boot, unit, fence, seq, pages, left out, current, #events, #results, #set, #unset, version
+--       of the tenant's opt-out list that the batch was checked against, leads withheld for it, then
 --       kind, data an event ·
 --       observation id, lead id, identifiers ('\n' between), lead JSON, digest ('': no model is asked), weight, objective
 --       a result · field, value a set · field an unset
 -- An identifier that begins with '?' is looked up and then used up: a lead known only by its domain is adopted by the
 -- first one that has a phone, and not by the next branch of the same site.
--- Returns {'ok', results accepted} · {'applied'} · {'stale'} · {'refused'} (not the node's lease) · {'repeated'}
+-- Returns {'ok', results accepted} · {'applied'} · {'stale'} · {'refused'} (not the node's lease) · {'repeated'} ·
+--         {'outdated'} (the list has changed; nothing was applied: check against the new one and call again)
 local node, entry, boot, unit, fence, seq = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local tenant = redis.call('HGET', K.task(task_of(unit)), 'tenant')
+if tenant and (redis.call('HGET', K.tenant(tenant), 'opt_outs') or '0') ~= ARGV[15] then return { 'outdated' } end
 local verdict = advance(node, entry, boot)
 if verdict ~= 'ok' then return { verdict } end
 if not holds(node, unit, fence) then
@@ -19,9 +23,8 @@ redis.call('HSET', K.unit(unit), 'seq', seq)
 
 local task = task_of(unit)
 local platform = redis.call('HGET', K.unit(unit), 'platform')
-local tenant = redis.call('HGET', K.task(task), 'tenant')
 local max_results = tonumber(redis.call('HGET', K.task(task), 'max_results'))
-local cursor = 15
+local cursor = 17
 
 for _ = 1, tonumber(ARGV[11]) do
   emit(task, ARGV[cursor], ARGV[cursor + 1])
@@ -110,6 +113,7 @@ for _ = 1, tonumber(ARGV[14]) do
   cursor = cursor + 1
 end
 
+if tonumber(ARGV[16]) > 0 then count('leads_withheld', ARGV[16]) end
 local pages = tonumber(ARGV[8])
 if pages > 0 then
   redis.call('HINCRBY', K.task(task), 'pages', pages)

@@ -30,6 +30,7 @@ from tests.integration.scraping.support import Site
 from tests.servers import ValkeyServer
 
 NODE = "n1"
+WATCH_S = 3_600  # a viewer of the whole module
 HOSTS = ("kim.test", "other.test", "third.test")
 FIND = "selector => document.querySelector(selector)"
 FIND_IN_HOST = "(host, selector) => host.shadowRoot.querySelector(selector)"
@@ -184,7 +185,7 @@ class Studio:
 
     async def _order(self, query: str, *, watched: bool = True) -> Run:
         boot = (await self.control.registered()).boot
-        await self.control.tell(NODE, Watch(boot, 0, 60 if watched else 0, quality=60, fps=10))
+        await self.control.tell(NODE, Watch(boot, 0, WATCH_S if watched else 0, quality=60, fps=10))
         return await self.control.run(NODE, query)
 
     def _told(self, order: Run) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ PADDING = 5
 
 FEW = 20
 COVERED = 0.95
-LARGEST = 1.6
+LARGEST = 1.3
 
 
 @dataclass(frozen=True)

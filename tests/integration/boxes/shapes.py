@@ -64,6 +64,7 @@ SHAPES = [
     Shape("below the fold", page(f"{SPACER}<p>{N}</p>{SPACER}")),
     Shape("smooth scrolling", page(f"{SPACER}<p>{N}</p>{SPACER}", "html{scroll-behavior:smooth}")),
     Shape("twice, first where it is hidden", page(f"<nav style='display:none'>{N}</nav><p>{N}</p>")),
+    Shape("in an element like another", page(f"<div><p><b>Us</b></p></div><div><p><b class=n>{NUMBER}</b></p></div>")),
     # fixed and sticky parts
     Shape("in a fixed header", page(f"<header style='position:fixed;top:0'>{N}</header>{SPACER}")),
     Shape("under a fixed header", page(
@@ -79,7 +80,7 @@ SHAPES = [
         f"{SPACER}<div style='height:400px;overflow:auto'>{SPACER}<div style='height:200px;overflow:scroll'>{SPACER}{N}{SPACER}</div>{SPACER}</div>{SPACER}")),
     Shape("the body scrolls", page(f"{SPACER}{N}{SPACER}", "html,body{height:100%;overflow:hidden}body{overflow-y:auto}")),
     Shape("far to the right", page(f"<div style='width:4000px'><span style='margin-left:3000px'>{N}</span></div>")),
-    Shape("cut by its container", page(f"<div style='width:190px;overflow:hidden;white-space:nowrap;text-overflow:ellipsis'>{N}</div>")),
+    Shape("cut by its container", page(f"<div style='width:150px;overflow:hidden;white-space:nowrap'>{N}</div>")),
     Shape("outside of its container", page(f"<div style='height:40px;overflow:hidden'><p style='margin-top:100px'>{N}</p></div>"), seen=False),
     # frames
     Shape("iframe", page("<p>Us</p><iframe src=/in style='margin-left:150px;border:9px solid;padding:13px;width:400px'></iframe>"), frames={"/in": bare(N)}),
@@ -103,7 +104,7 @@ SHAPES = [
     Shape("several lines", page(f"<div style='width:90px'>{N}</div>")),
     Shape("broken anywhere", page(f"<div style='width:60px;word-break:break-all'>{N}</div>")),
     Shape("several elements", page("<p class=n><b>+49</b> <i>30</i> <span>231</span><a href=#>258<u style='text-decoration:none'>52</u></a></p>")),
-    Shape("with a trunk zero", page("<p class=n>+49 (0) 30 23125852</p>")),
+    Shape("with a trunk zero", page(f"{JSON_LD}<p class=n>+49 (0) 30 23125852</p>")),
     Shape("zoom", page(f"<div style='zoom:1.7'><p>{N}</p></div>")),
     Shape("zoom of the root", page(f"<p>{N}</p>{SPACER}", "html{zoom:.8}")),
     Shape("turned", page(f"<p style='display:inline-block;transform:rotate(90deg);margin:200px'>{N}</p>")),
@@ -120,14 +121,21 @@ SHAPES = [
     Shape("picture that tells it", page(f'<p><img alt="{NUMBER}" src="{IMAGE}"></p>')),
     Shape("icon", page(f"<p>Us: <a href='tel:{E164}'>{ICON}</a></p>")),
     Shape("icon from a style", page(f"<p>Us: <a href='tel:{E164}' class=i aria-label='Call'></a></p>", ".i{display:inline-block}.i::before{content:'';display:block;width:50px;height:50px;background:#f0f}")),
+    Shape("button", page(f"<button class=n style='padding:20px'>{NUMBER}</button>")),
+    Shape("text of a drawing", page(f"{JSON_LD}<svg width=500 height=80><text x=50 y=50 fill='#f0f' font-size=30>{NUMBER}</text></svg>")),
+    Shape("several blocks", page("<div class=n style='width:250px'><div>+49</div> <div>(30)</div> <div>23125852</div></div>")),
+    Shape("two columns", page(f"<div style='columns:2;width:500px;height:70px'>{'line<br>' * 2}<span class=n>+49 30<br>23125852</span></div>")),
+    Shape("strict content policy", page(
+        f"<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; require-trusted-types-for 'script'\">{SPACER}"
+        f"<p><font color=#ff00ff size=6>{NUMBER}</font>{'<p>line' * 99}")),
     # covered and hidden
     Shape("cookie banner that is accepted", page(
         f"<p>{N}</p><div id=b role=dialog style='{OVERLAY}'>We use cookies <button onclick='b.remove()'>Accept all</button></div>")),
     Shape("cookie banner that fades out", page(
-        f"<p>{N}</p><div id=b role=dialog style='{OVERLAY};transition:opacity .4s' ontransitionend='b.remove()'>"
+        f"<p>{N}</p><div id=b role=dialog style='{OVERLAY};transition:opacity .5s steps(1, end)' ontransitionend='b.remove()'>"
         "We use cookies <button onclick='b.style.opacity = 0'>Accept all</button></div>")),
     Shape("fades in when it is scrolled to", page(
-        f"{SPACER}<p id=f style='opacity:0;transition:opacity .3s'>{N}</p>{SPACER}"
+        f"{SPACER}<p id=f style='opacity:0;transition:opacity .5s steps(1, end)'>{N}</p>{SPACER}"
         "<script>new IntersectionObserver(([e]) => { if (e.isIntersecting) f.style.opacity = 1 }).observe(f)</script>")),
     Shape("cookie overlay that stays", page(f"<p>{N}</p><div style='{OVERLAY}'>We use cookies. Read our policy.</div>"), seen=False),
     Shape("cookie bar over a number that can be scrolled away", page(
@@ -151,7 +159,7 @@ SHAPES = [
     Shape("clear", page(f"<div style='opacity:0'><p>{N}</p></div>"), seen=False),
     Shape("for screen readers", page(f"<p style='position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)'>{N}</p>"), seen=False),
     Shape("moved off the page", page(f"<p style='position:absolute;left:-5000px'>{N}</p>"), seen=False),
-    Shape("display: contents", page(f"<p><span style='display:contents'>{N}</span></p>")),
+    Shape("display: contents", page(f"<p><span class=n style='display:contents'>{NUMBER}</span></p>")),
     Shape("in a cell with a background", page(f"<table><tr><td style='background:#eef;padding:20px;position:relative'>{N}</td></tr></table>")),
     Shape("content that comes when it is near", page(f"{SPACER}<section style='content-visibility:auto;contain-intrinsic-size:500px'><p>{N}</p></section>{SPACER}")),
 ]  # fmt: skip

@@ -246,6 +246,53 @@ async def test_the_pace_is_that_of_the_watcher(start_node: StartNode, control: F
     assert statistics.median(gaps) > 0.2, gaps  # 4 a second were asked for
 
 
+async def test_a_page_is_held_until_its_picture_is_in_the_stream(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    """At one picture a second too; and not at all when nobody watches, or watches another page or part of it."""
+    answers: list[int] = []
+    took: list[float] = []
+
+    async def ask(order: Run, context: BrowserContext, out: Any, stage: Any, *_: Any) -> UnitResult:
+        page, other = context.pages[0], await context.new_page()
+        await page.goto("http://www.site.test/still")
+        stage.show(page, "t0")
+        answers.append(await stage.picture(page, (0, 0)))
+        out.put(current="ready")
+        await turn.wait()
+        await page.evaluate("scrollTo(0, 300)")
+        answers.append(await stage.picture(other, (0, 0)))
+        for _ in range(5):
+            asked = time.monotonic()
+            answers.append(await stage.picture(page, (0, 300)))
+            took.append(time.monotonic() - asked)
+        answers.append(await stage.picture(page, (0, 999)))
+        leaving = asyncio.create_task(stage.picture(page, (0, 999)))
+        await asyncio.sleep(0)
+        stage.show(other, "t1")
+        answers.append(await leaving)
+        return UnitResult(Outcome.COMPLETED)
+
+    turn = asyncio.Event()
+    await start_node(ask, egress_allow=site.allowance, drain_s=0)
+    order = await control.run(NODE, "x")
+    await running(control, order)
+    await control.tell(NODE, Watch(order.boot, 0, 60, fps=1))
+    first = await newest(control, order.unit)
+    turn.set()
+    await control.ended(order)
+    unwatched, elsewhere, *pictures, scrolled, left = answers
+    assert (unwatched, elsewhere, scrolled, left) == (0, 0, 0, 0)
+    assert first.seq < pictures[0]
+    assert pictures == sorted(set(pictures))
+    last = await control.frame(NODE)
+    assert last is not None
+    assert last.seq >= pictures[-1]
+    assert (
+        min(took) < 0.9
+    )  # a picture at its pace would take a second each time; a busy machine may be late, not always
+
+
 async def _tab(control: FakeControl) -> bool:
     frame = await control.frame(NODE)
     return frame is not None and frame.tab == "t1"

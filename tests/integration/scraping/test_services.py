@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from browser_node.scraping.fetch import USER_AGENT_TOKEN
+from browser_node.scraping.mail_check import DeliverableOnly
 from browser_node.scraping.robots import KEEP, KEEP_FAILURE, RobotsCache
 from browser_node.scraping.services import open_services
 from tests.integration.scraping.support import Site, loopback_http
@@ -111,3 +112,9 @@ async def test_the_nodes_services_open_and_close() -> None:
         assert await services.extractor.extract("", "http://x.test/") == []
     assert asked == ["x.test", "x.test", "::1", "::1"]
     assert services.http.closed
+
+
+@pytest.mark.parametrize("check_mx", [False, True])
+async def test_mail_domains_are_asked_for_only_on_request(*, check_mx: bool) -> None:
+    async with open_services("", is_ours=lambda _: False, refusal=lambda _: "", check_mx=check_mx) as services:
+        assert isinstance(services.extractor, DeliverableOnly) == check_mx

@@ -101,6 +101,10 @@ def test_a_country_alone_makes_no_address(lines: list[str]) -> None:
     assert found(lines) == []
 
 
+def test_the_country_below_a_postal_code_is_no_second_address() -> None:
+    assert [row[3] for row in found(["1 Oak Rd, Reno, NV 89501", "Nevada, USA"], "US")] == ["89501"]
+
+
 def test_several_addresses_are_told_apart() -> None:
     lines = ["1 Oak Rd", "Reno, NV 89501", "Tel 775", "2 Elm Ave", "Boise, ID 83702"]
     assert [row[3] for row in found(lines, "US")] == ["89501", "83702"]

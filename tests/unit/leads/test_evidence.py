@@ -9,6 +9,9 @@ from leads.model import Validation
 
 SWEDISH = "Vi är en familj och vår butik ligger vid ån, inte långt från torget. Vi bakar till och med för dig."
 
+GERMAN_STORE = """<script type='application/ld+json'>
+{"@type": "Store", "name": "Mill", "address": {"addressCountry": "DE"}}</script>"""
+
 
 def first_country(body: str, head: str = "", url: str = "https://bakery.example.com/", lang: str = "") -> str | None:
     leads = extract(f"<html lang='{lang}'><head>{head}</head><body>{body}</body></html>", url)
@@ -31,6 +34,11 @@ def first_country(body: str, head: str = "", url: str = "https://bakery.example.
         ("<p>Tel 08-555 123 45</p><p>Sverige</p>", "", "https://bakery.example.com/", "", "SE"),
         ("<p>Tel 08-555 123 45, international +46 8 555 123 46</p>", "", "https://bakery.example.com/", "", "SE"),
         ("<p>Tel 020 7946 0000</p><p>Cakes from £3</p>", "", "https://bakery.example.com/", "", "GB"),
+        ("<p>Tel 030 23125001</p><p>Ring 1<br>10437 Berlin<br>Germany</p>", "", "https://bakery.example.com/", "",
+         "DE"),
+        ("<p>Tel 2555 0123</p><p>25 Willow Road, Central, Hong Kong</p>", "", "https://bakery.example.com/", "", "HK"),
+        (f"<p>Tel 030 23125001</p>{GERMAN_STORE}", "", "https://bakery.example.com/", "", "DE"),
+        ("<p>Tel 030 23125001</p>", "<meta name=geo.region content=DE-BE>", "https://bakery.example.com/", "", "DE"),
         ("<p>Tel 08-555 123 45</p>", "", "https://bakery.example.com/", "", None),
         ("<p>Call (212) 555-0142</p>", "", "https://bakery.se/", "en", "US"),
     ],

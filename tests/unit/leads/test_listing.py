@@ -111,3 +111,9 @@ def test_the_offices_of_one_business_share_its_name() -> None:
 def test_a_rating_in_the_layout(body: str, rating: tuple[float | None, int | None]) -> None:
     (lead,) = read(f"<h1>Mario's Pizza</h1><p>(207) 555-0142</p>{body}", url="https://mariospizza.com/")
     assert (lead.rating, lead.review_count) == rating
+
+
+def test_one_house_number_in_two_towns_is_two_offices() -> None:
+    body = "<h1>Oak Dental</h1><p>12 High Street, Dublin, Ireland</p><p>text</p><p>12 Low Street, Galway, Ireland</p>"
+    leads = read(body, "<title>Oak Dental</title>", "https://oak-dental.ie/contact")
+    assert [lead.address and lead.address.city for lead in leads] == ["Dublin", "Galway"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads.model import Address, Lead
@@ -53,6 +53,7 @@ def test_an_unknown_objective_counts_as_none() -> None:
     assert score(FULL, "world_domination") == score(FULL)
 
 
+@settings(deadline=None)  # no machine is too slow for a pure function
 @given(
     phones=st.booleans(),
     mails=st.booleans(),

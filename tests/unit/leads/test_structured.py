@@ -75,6 +75,10 @@ def test_the_card_of_somebody_at_work_is_the_employers() -> None:
     assert told(lead) == ("Mill Bakery", None, [ONE])
 
 
+def test_the_card_of_somebody_alone_is_no_business() -> None:
+    assert leads_of("<p class=vcard><b class=fn><u class=given-name>Ann</u> Lee</b></p>") == []
+
+
 def test_a_rating_around_a_card() -> None:
     (lead,) = leads_of("""<div class="hreview-aggregate"><p class="item vcard"><b class="fn org">Mill</b> <i class=tel>
     +44 20 7946 0001</i></p><span class="rating"><b class="average">9</b> of <b class="best">10</b></span>
@@ -108,6 +112,16 @@ def test_places_of_one_business_are_leads_of_their_own(kind: str) -> None:
     found = json_ld({"@type": "Organization", "name": "Mill", "url": "https://mill.example.org/", kind: places})
     assert [told(lead) for lead in found] == [("Mill", "Preston", [ONE]), ("Mill", "York", [TWO])]
     assert {lead.website for lead in found} == {"https://mill.example.org/"}
+
+
+def test_the_places_of_a_business_are_not_told_twice() -> None:
+    places = [
+        {"@type": "Place", "name": f"Mill {town}", "telephone": number,
+         "address": {"streetAddress": "1 High St", "addressLocality": town, "postalCode": code}}
+        for town, code, number in (("Preston", "PR1 2AB", ONE), ("York", "YO1 7AB", TWO))
+    ]  # fmt: skip
+    found = json_ld({"@type": "Organization", "name": "Mill", "location": places})
+    assert [told(lead) for lead in found] == [("Mill", "Preston", [ONE]), ("Mill York", "York", [TWO])]
 
 
 def test_a_contact_point_may_be_a_fax() -> None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from control_plane.scheduling.scripts import Result
 from fleet import ids
+from fleet.messages import Batch
 from tests.integration.control_plane.scheduling.world import World
 
 
@@ -163,3 +164,19 @@ async def test_an_entry_that_is_no_message_moves_the_cursor_and_is_counted(world
     entry = await world.entry()
     assert [await world.scripts.skip("n1", entry), await world.scripts.skip("n1", entry)] == ["ok", "applied"]
     assert await world.counter("malformed_entries") == 1
+
+
+async def test_a_batch_that_was_checked_against_an_older_opt_out_list_is_not_applied(world: World) -> None:
+    task = await world.task()
+    run = await world.run("n1")
+    await world.client.hincrby(world.keys.tenant("acme"), "opt_outs", 1)
+    entry = await world.entry()
+    before = await world.client.hgetall(world.keys.node("n1"))
+    assert await world.batch("n1", run, leads=["a"], entry=entry, seq=1) == ("outdated", 0)
+    assert await world.events(task, "result") == []
+    assert await world.client.hgetall(world.keys.node("n1")) == before, "its place was not moved"
+    message = Batch(boot="boot", unit=run.unit, fence=run.fence, seq=1, pages=1)
+    kept = [Result("obs_b", "led_b", ["p:b"], b'{"display_name":"b"}')]
+    applied = await world.scripts.ingest("n1", entry, message, [], kept, opt_outs=1, withheld=1)
+    assert applied == ("ok", 1)
+    assert await world.counter("leads_withheld") == 1

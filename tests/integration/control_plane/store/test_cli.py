@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,3 +61,29 @@ async def test_a_task_without_leads_is_no_error(api: Client) -> None:
     none_yet = await leadfleet("leads", "--task", task)
     assert none_yet.exit_code == 0
     assert "0 of 0" in none_yet.stderr
+
+
+async def test_leads_are_erased_and_opted_out(api: Client, valkey: Redis, keys: Keys) -> None:
+    told = [lead(number, emails=[f"info@cafe-{number}.com"]) for number in range(4)]
+    await found(valkey, keys, *told, tenant="default")
+    gone = await leadfleet("leads", "erase", "lead_000001")
+    assert "erased lead_000001: 1 lead, 1 observation, 0 events, 0 exports removed" in gone.stdout
+    added = await leadfleet("opt-outs", "add", "INFO@cafe-2.com", "--reason", "asked")
+    assert "i•••@cafe-2.com: 1 lead, 1 observation" in added.stderr
+    (opt_out,) = re.findall(r"^opt_[0-9a-f]+$", added.stdout, re.MULTILINE)
+    assert (await leadfleet("opt-outs", "add", "030 0000003", "--region", "de")).exit_code == 0
+    listed = await leadfleet("opt-outs", "list")
+    assert f"{opt_out}\temail\ti•••@cafe-2.com" in listed.stdout
+    assert "lead_000000" in (await leadfleet("leads")).stdout
+    assert "1 of 1" in (await leadfleet("leads")).stderr
+    assert "removed i•••@cafe-2.com" in (await leadfleet("opt-outs", "remove", opt_out)).stdout
+    assert "removed +49•••••••03" in (await leadfleet("opt-outs", "remove", "+49 30 0000003")).stdout
+    for command, said in (
+        (("leads", "erase", "../keys"), "is not the id of a lead"),
+        (("leads", "erase", "lead_nobody"), "there is no lead"),
+        (("opt-outs", "add", "12"), "not a phone number"),
+        (("opt-outs", "remove", "cafe-9.com"), "there is no opt-out"),
+    ):
+        refused = await leadfleet(*command)
+        assert refused.exit_code != 0
+        assert said in refused.output

@@ -7,7 +7,6 @@ import os
 import signal
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -20,25 +19,16 @@ from control_plane.store.sink import Sink, sightings_of
 from control_plane.store.table import BatchTaken, ObservationLog
 from fleet.keys import Keys
 from tests.integration.control_plane.store.sample import found, lead
+from tests.integration.control_plane.store.support import in_a_bucket
 from tests.support import wait_until
 
 LEASE = timedelta(seconds=5)
 
 
 @pytest.fixture(params=["file", "s3"])
-async def location(request: pytest.FixtureRequest, options: StoreOptions, tmp_path: Path) -> StoreOptions:
+async def location(request: pytest.FixtureRequest, options: StoreOptions) -> StoreOptions:
     """The options of a table on disk, and of one in a bucket."""
-    if request.param == "file":
-        return options
-    from dataclasses import replace
-
-    from aiobotocore.session import get_session
-
-    async with get_session().create_client(
-        "s3", region_name=options.s3_region, endpoint_url=options.s3_endpoint
-    ) as client:
-        await client.create_bucket(Bucket=options.s3_bucket)
-    return replace(options, leads_uri=f"s3://{options.s3_bucket}/leads")
+    return options if request.param == "file" else await in_a_bucket(options)
 
 
 def stored_ids(options: StoreOptions) -> Counter[str]:
@@ -106,7 +96,7 @@ async def test_tidying_keeps_rows_and_place(options: StoreOptions, valkey: Redis
         await found(valkey, keys, lead(number))
         await sink.store_batch()
     before = log.stored()
-    log.tidy()
+    log.tidy(256)
     assert ObservationLog.of(options).stored() == before
     assert before.batch == 5
     assert stored_ids(options) == once(*range(5))

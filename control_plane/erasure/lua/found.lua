@@ -1,0 +1,32 @@
+-- Say which leads an erasure is about, and tell the views; once, whoever found them.
+-- Until now a model may have answered about them, and put them onto the results stream once more: `until` moves on. What
+-- ingest puts there since the erasure began is none of them.
+-- KEYS: erasure (hash), erasures (stream), results (stream), questions to a model (zset), one of them (prefix of hashes)
+-- ARGV: erasure id, lead ids as JSON
+-- Returns 1 when this call said it, 0 when it was known (or the erasure is over).
+-- A model that is being asked about the leads has nothing to say about them any more: its answer would bring them back.
+local function forget_questions(line, prefix, lead_ids)
+  local erased = {}
+  for _, lead_id in ipairs(cjson.decode(lead_ids)) do erased[lead_id] = true end
+  for _, question in ipairs(redis.call('ZRANGE', line, 0, -1)) do
+    if erased[string.match(question, '^[^.]*')] then
+      redis.call('DEL', prefix .. question)
+      redis.call('ZREM', line, question)
+    end
+  end
+end
+
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('HEXISTS', KEYS[1], 'lead_ids') == 1 then
+  return 0
+end
+forget_questions(KEYS[4], KEYS[5], ARGV[2])
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[3])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then redis.call('HSET', KEYS[1], 'until', info[i + 1]) end
+  end
+end
+local e = redis.call('HMGET', KEYS[1], 'tenant', 'until')
+redis.call('HSET', KEYS[1], 'lead_ids', ARGV[2])
+redis.call('XADD', KEYS[2], '*', 'erasure', ARGV[1], 'tenant', e[1], 'lead_ids', ARGV[2], 'until', e[2])
+return 1
