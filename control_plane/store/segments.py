@@ -14,7 +14,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Protocol
 import polars as pl
 
 from control_plane.store.schema import ROW_SCHEMA
+from leads.identity import BLOCK_MAX
 
 SEGMENT_ROWS = 65_536
 """About 60 MB of columns and as much of leads: what building, rewriting or exporting one takes in memory."""
@@ -270,16 +271,25 @@ class Snapshot:
         kept.move_to_end(number)
         return kept[number][places["row"]].with_columns(places["place"])
 
-    def find(self, identifiers: pl.Series) -> Iterator[tuple[Piece, list[int]]]:
-        """The standing rows that have one of some identifiers, which are hashes; a few others may be among them."""
+    def find(self, ids: pl.Series, identifiers: pl.Series | None = None) -> list[tuple[Piece, list[int]]]:
+        """The standing rows that have one of some links, which are hashes; a few others may be among them.
+
+        Of ``identifiers`` those that too many rows have are passed over, as ``leads.identity`` does; ids never are.
+        """
+        wanted = ids if identifiers is None else pl.concat([ids, identifiers])
+        found = []
         for piece in self.pieces:
-            linked = piece.links().filter(pl.col("identifier").is_in(identifiers.implode()))["row"].unique().sort()
-            rows = linked.filter(piece.standing.gather(linked)).to_list()
-            if rows:
-                yield piece, rows
+            linked = piece.links().filter(pl.col("identifier").is_in(wanted.implode()))
+            found.append((piece, linked.filter(piece.standing.gather(linked["row"]))))
+        if identifiers is not None:
+            counted = pl.concat([linked["identifier"] for _, linked in found]).value_counts(name="rows")
+            crowds = counted.filter((pl.col("rows") > BLOCK_MAX) & ~pl.col("identifier").is_in(ids.implode()))
+            passed_over = crowds["identifier"].implode()
+            found = [(piece, linked.filter(~pl.col("identifier").is_in(passed_over))) for piece, linked in found]
+        return [(piece, linked["row"].unique().sort().to_list()) for piece, linked in found if linked.height]
 
 
-def hashed(identifiers: Sequence[str]) -> pl.Series:
+def hashed(identifiers: Iterable[str]) -> pl.Series:
     """Identifiers as links hold them. The hash is this process's own and is stored nowhere else."""
     return pl.Series(list(identifiers), dtype=pl.String).hash()
 

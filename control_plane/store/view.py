@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from control_plane.store.components import (
+    Groups,
+    components,
+    components_of,
+    observation,
+    repeats,
+    without_repeats,
+)
 from control_plane.store.history import History
 from control_plane.store.schema import (
     LOG_SCHEMA,
@@ -123,12 +130,12 @@ class TenantView:
         """
         assert not self._stored, "a view is loaded once"
         narrow = log.select(
-            "stream_ms", "stream_seq", link_hashes().alias("links"), _observation().alias("observation")
+            "stream_ms", "stream_seq", link_hashes().alias("links"), observation().alias("observation")
         ).collect(engine="streaming")
         ordered = narrow.sort("stream_ms", "stream_seq").with_row_index("row")
         del narrow
-        latest, replaced = _repeats(ordered)
-        components = _components_of(ordered.filter(~pl.col("row").is_in(replaced.implode())))
+        latest, replaced = repeats(ordered)
+        kin = components_of(ordered.filter(~pl.col("row").is_in(replaced.implode())))
         places = ordered.select("stream_ms", "stream_seq")
         del ordered
         done = 0
@@ -136,9 +143,9 @@ class TenantView:
             stop = min(start + SEGMENT_ROWS, places.height)
             first, last = Position(*places.row(start)), Position(*places.row(stop - 1))
             rows = log.filter(_between(first, last)).sort("stream_ms", "stream_seq").collect()
-            numbered = _without_repeats(
+            numbered = without_repeats(
                 rows.with_columns(pl.int_range(start, stop, dtype=pl.UInt32).alias("row")), latest, replaced
-            ).join(components, on="row", how="left", maintain_order="left")
+            ).join(kin, on="row", how="left", maintain_order="left")
             alone = numbered.filter(pl.col("component").is_null()).select(LOG_SCHEMA.names())
             self._store(with_keys(view_of_log(alone)))
             together = numbered.filter(pl.col("component").is_not_null())
@@ -173,7 +180,7 @@ class TenantView:
         members = [sighting for group in known.values() for sighting in group]
         rows = self._settle(
             group
-            for component in _components(sorted([*members, *news], key=lambda sighting: sighting.position))
+            for component in components(sorted([*members, *news], key=lambda sighting: sighting.position))
             for group in self._businesses(component)
         )
         self._retire(known)
@@ -201,7 +208,7 @@ class TenantView:
         kept.sort(key=lambda sighting: sighting.position)
         self._aliases = {alias: to for alias, to in self._aliases.items() if self.standing_id(alias) not in known}
         self._history.remove(known)
-        rows = self._settle(group for component in _components(kept) for group in self._businesses(component))
+        rows = self._settle(group for component in components(kept) for group in self._businesses(component))
         self._retire(known)
         self._append(rows)
         self._fold(share=0.0)  # files that still hold them are written anew
@@ -212,9 +219,9 @@ class TenantView:
 
     def _related(self, lead_ids: Collection[str], identifiers: Collection[str]) -> dict[str, list[Sighting]]:
         """The standing leads that have one of the ids or identifiers, and their sightings."""
-        wanted = hashed([*identifiers, *(id_link(lead_id) for lead_id in lead_ids)])
+        ids, shared = hashed([id_link(lead_id) for lead_id in lead_ids]), hashed(identifiers)
         found: dict[str, list[Sighting]] = {}
-        for piece, rows in self._snapshot.find(wanted):
+        for piece, rows in self._snapshot.find(ids, shared):
             members = piece.frame(["lead_id", "stream_ms", "stream_seq", "task_ids"])[rows]
             known = self._history.of(members["lead_id"].to_list())
             found |= known
@@ -236,7 +243,7 @@ class TenantView:
         distinct = list(first_of_each.values())
         if len(distinct) == 1:
             return [distinct]
-        groups = _Groups(len(distinct))
+        groups = Groups(len(distinct))
         by_id: dict[str, int] = {}
         for index, sighting in enumerate(distinct):
             groups.join(index, by_id.setdefault(self.standing_id(sighting.lead_id), index))
@@ -322,88 +329,6 @@ class TenantView:
     def _publish(self) -> None:
         """Show queries the change, in one assignment: they run meanwhile."""
         self._snapshot = Snapshot((*self._stored, self._recent))
-
-
-class _Groups:
-    """Disjoint sets of the numbers below ``size``."""
-
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def join(self, left: int, right: int) -> None:
-        left, right = self.root(left), self.root(right)
-        self._parent[max(left, right)] = min(left, right)
-
-    def members(self) -> list[list[int]]:
-        """The sets, ordered by their least members."""
-        sets = defaultdict(list)
-        for index in range(len(self._parent)):
-            sets[self.root(index)].append(index)
-        return [sets[root] for root in sorted(sets)]
-
-    def root(self, index: int) -> int:
-        """The least member of a number's set."""
-        while self._parent[index] != index:
-            self._parent[index] = self._parent[self._parent[index]]
-            index = self._parent[index]
-        return index
-
-
-def _components(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
-    """Sightings that hang together by lead ids or identifiers, directly or through others."""
-    groups = _Groups(len(sightings))
-    first_of: dict[str, int] = {}
-    for index, sighting in enumerate(sightings):
-        for text in (id_link(sighting.lead_id), *sighting.identifiers):
-            groups.join(index, first_of.setdefault(text, index))
-    return [[sightings[index] for index in members] for members in groups.members()]
-
-
-def _observation() -> pl.Expr:
-    """What two deliveries of one observation have in common, as 64 bits; null where it has no id."""
-    identity_of = pl.struct("task_id", "observation_id").hash()
-    return pl.when(pl.col("observation_id").is_not_null()).then(identity_of)
-
-
-def _repeats(ordered: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Of observations that stand in the log again, as enriched ones do: the last ``row`` of each with the place of its
-    first, and the rows that it replaces."""
-    again = ordered.filter(pl.col("observation").is_not_null() & pl.col("observation").is_duplicated()).sort("row")
-    latest = again.group_by("observation").agg(
-        pl.col("row").last(),
-        pl.col("stream_ms").first().alias("first_ms"),
-        pl.col("stream_seq").first().alias("first_seq"),
-    )
-    return latest.drop("observation"), again["row"].filter(~again["row"].is_in(latest["row"].implode()))
-
-
-def _without_repeats(rows: pl.DataFrame, latest: pl.DataFrame, replaced: pl.Series) -> pl.DataFrame:
-    if latest.is_empty():
-        return rows
-    kept = rows.filter(~pl.col("row").is_in(replaced.implode())).join(
-        latest, on="row", how="left", maintain_order="left"
-    )
-    return kept.with_columns(
-        pl.coalesce("first_ms", "stream_ms").alias("stream_ms"),
-        pl.coalesce("first_seq", "stream_seq").alias("stream_seq"),
-    ).drop("first_ms", "first_seq")
-
-
-def _components_of(ordered: pl.DataFrame) -> pl.DataFrame:
-    """The rows of the log (``row``, ``links``) that hang together with others, each with the number of its
-    ``component``. Rows that stand alone, which is most of them, are left out."""
-    named = ordered.select("row", pl.col("links").alias("link")).explode("link").unique()
-    shared = named.filter(pl.len().over("link") > 1).sort("link", "row")
-    rows = shared["row"].unique().sort()
-    groups = _Groups(rows.len())
-    numbers = rows.search_sorted(shared["row"])
-    for link_left, link_right, left, right in zip(
-        shared["link"], shared["link"].shift(-1), numbers, numbers.shift(-1), strict=True
-    ):
-        if link_left == link_right:
-            groups.join(left, right)
-    roots = pl.Series("component", [groups.root(index) for index in range(rows.len())], dtype=pl.UInt32)
-    return pl.DataFrame([rows.alias("row"), roots])
 
 
 def _between(first: Position, last: Position) -> pl.Expr:

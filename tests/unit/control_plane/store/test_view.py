@@ -16,8 +16,9 @@ import pytest
 from control_plane.store.filters import condition
 from control_plane.store.models import Where
 from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, frame_of, log_row, scored
-from control_plane.store.segments import ColumnCache
+from control_plane.store.segments import ColumnCache, hashed, id_link
 from control_plane.store.view import TenantView
+from leads.identity import BLOCK_MAX
 from leads.model import Lead
 from tests.integration.control_plane.store.sample import START, lead
 
@@ -102,6 +103,27 @@ def test_all_ways_lead_to_the_same_view(seed: int, tmp_path: Path, small: Callab
             assert told(view) == told(whole)
             assert view.height == whole.height == len(told(whole))
             assert view.changed_at == whole.changed_at
+
+
+def test_a_name_that_hundreds_have_joins_nobody(tmp_path: Path) -> None:
+    """Neither does it make every new one be compared with all of them."""
+    chain = [
+        Sighting(Position(n + 1), "acme", "tsk_1", "", scored(lead(n, display_name="Kette", first_seen_at=START)))
+        for n in range(BLOCK_MAX + 5)
+    ]
+    (name,) = {text for sighting in chain for text in sighting.identifiers if text.startswith("name:")}
+    with ExitStack() as stack:
+        watched, loaded = (
+            stack.enter_context(closing(TenantView("acme", tmp_path, ColumnCache(10_000_000)))) for _ in range(2)
+        )
+        watched.apply(chain[:BLOCK_MAX])
+        assert sum(len(rows) for _, rows in watched.snapshot.find(hashed([]), hashed([name]))) == BLOCK_MAX
+        watched.apply(chain[BLOCK_MAX:])
+        assert watched.snapshot.find(hashed([]), hashed([name])) == []
+        (of_one_id,) = watched.snapshot.find(hashed([id_link("lead_000003")]), hashed([name]))
+        assert len(of_one_id[1]) == 1
+        loaded.load(scan(chain), chain[-1].position, lambda *_: None)
+        assert watched.height == loaded.height == len(chain)
 
 
 def test_a_snapshot_stays_what_it_was(tmp_path: Path, small: Callable[[], None]) -> None:
