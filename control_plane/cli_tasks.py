@@ -56,19 +56,16 @@ async def require(api: Api, task: str) -> None:
 
 async def export(api: Api, target: ExportTarget, task: str | None) -> None:
     """Write all leads, or a task's, to a file. Cancelled, as by Ctrl-C, the export is cancelled too."""
-    query = {"task_id": task, "compress": target.compress}
+    query = {name: value for name, value in (("task_id", task), ("compress", target.compress)) if value}
+    begun = asyncio.ensure_future(api.get(f"/api/export/{target.file_format}", **query))
     try:
-        begun = await api.get(
-            f"/api/export/{target.file_format}", **{name: each for name, each in query.items() if each}
-        )
+        made = await _made(api, await asyncio.shield(begun))
     except ApiError as exc:
         if task and exc.status == NOT_FOUND:  # no lead matches: perhaps because there is no such task
             await require(api, task)
         raise
-    try:
-        made = await _made(api, begun)
     except asyncio.CancelledError:
-        await to_the_end(_give_up(api, begun["export_id"]))
+        await to_the_end(_give_up(api, begun))
         raise
     if not made.get("url"):
         raise ApiError(f"the export ended as {made['status']}: {made.get('error') or 'ask again'}")
@@ -87,11 +84,13 @@ async def _made(api: Api, export: dict[str, Any]) -> dict[str, Any]:
     return export
 
 
-async def _give_up(api: Api, export: str) -> None:
+async def _give_up(api: Api, begun: asyncio.Future[dict[str, Any]]) -> None:
+    """Cancel an export that may just be beginning."""
+    click.echo("cancelling the export; Ctrl-C again leaves at once, the export then may go on", err=True)
     try:
-        await api.post(f"/api/export/{export}/cancel")
+        await api.post(f"/api/export/{(await begun)['export_id']}/cancel")
     except ApiError as exc:
-        click.echo(f"export {export} may go on: {exc}", err=True)
+        click.echo(f"the export may go on: {exc}", err=True)
 
 
 def _export_progress(export: dict[str, Any], elapsed_s: float) -> Table:

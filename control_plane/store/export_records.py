@@ -27,6 +27,9 @@ RETENTION = timedelta(days=EXPORT_DAYS)
 
 UNFINISHED = ("pending", "running")
 
+Ended = Literal["ready", "empty", "failed"]
+"""How a worker ends an export; ``cancelled`` is for clients to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -136,14 +139,7 @@ class Records:
         keys = (self._keys.export(export), self._keys.export_owner(export))
         return bool(await self._eval("note_export", keys, self._token, self._lease_ms, *_flat(members)))
 
-    async def end(
-        self,
-        export: str,
-        status: Literal["ready", "empty", "failed", "cancelled"],
-        *,
-        settled: bool,
-        **members: object,
-    ) -> bool:
+    async def end(self, export: str, status: Ended, *, settled: bool, **members: object) -> bool:
         """Note how an export ended, and give it up; False when it was not ours any more."""
         keys = (self._keys.export(export), self._keys.export_owner(export), self._keys.unsettled_exports())
         fields = _flat({"status": status} | members)

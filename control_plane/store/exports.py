@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from control_plane.errors import NotFound
-from control_plane.store.export_records import Record, Records, export_id
+from control_plane.store.export_records import Ended, Record, Records, export_id
 from control_plane.store.filters import condition
 from control_plane.store.formats import CHUNK_ROWS, Rows, chunks, columns_read, kind_of
 from control_plane.store.models import ExportPage, ExportRequest, ExportView
@@ -59,6 +59,15 @@ class _Progress:
     def members(self) -> dict[str, int]:
         known = {} if self.total is None else {"total": self.total}
         return known | {"rows": self.rows, "bytes": self.stored}
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a job ended; ``settled`` when it left no parts in object storage."""
+
+    status: Ended
+    error: str = ""
+    settled: bool = True
 
 
 class _Stopped(Exception):
@@ -151,11 +160,11 @@ class Exports:
         attempts = await self._records.begin(tenant, export, request)
         if attempts == 0:
             return
-        record = await self._record(tenant, export)
         if attempts > MOST_ATTEMPTS:
             error = f"{MOST_ATTEMPTS} workers ended while they wrote this file; ask again"
-            await self._records.end(export, "failed", settled=await self._discarded(record), error=error)
+            await self._records.end(export, "failed", settled=False, error=error)
             return
+        record = await self._record(tenant, export)
         job = asyncio.create_task(self._run(record), name=f"export {export}")
         self._jobs[export] = job
         job.add_done_callback(lambda _: self._jobs.pop(export, None))
@@ -176,14 +185,16 @@ class Exports:
     async def _run(self, record: Record) -> None:
         """Make an export and keep its record, until it is over or not ours any more."""
         progress = _Progress()
-        work = asyncio.create_task(self._make(record, progress), name=f"make {record.export}")
+        work = asyncio.create_task(self._outcome(record, progress), name=f"make {record.export}")
         try:
             while not work.done():
                 await asyncio.wait([work], timeout=BEAT_S)
                 if not work.done() and not await self._is_ours(record.export, progress):
                     break
             if work.done():
-                await self._end(record, work, progress)
+                made = work.result()
+                members = progress.members() | {"error": made.error}
+                await self._records.end(record.export, made.status, settled=made.settled, **members)
         except (RedisError, OSError) as exc:
             # the record still says running: another worker finds the object, or makes it
             log.warning("an export ended without its record", export=record.export, reason=str(exc))
@@ -191,7 +202,19 @@ class Exports:
             progress.stopped = True
             await to_the_end(self._leave(record, work))
 
-    async def _make(self, record: Record, progress: _Progress) -> str:
+    async def _outcome(self, record: Record, progress: _Progress) -> _Outcome:
+        """Write the file, or remove what there is of it when that fails."""
+        try:
+            return _Outcome(await self._make(record, progress))
+        except StorageFailed as exc:
+            log.warning("an export failed", export=record.export, tenant=record.tenant, reason=str(exc))
+            error = str(exc)
+        except Exception:
+            log.exception("an export failed", export=record.export, tenant=record.tenant)
+            error = "the export could not be written; ask again"
+        return _Outcome("failed", error, settled=await self._discarded(record))
+
+    async def _make(self, record: Record, progress: _Progress) -> Ended:
         """Write the file; the status it ends with."""
         async with self._at_once:
             await self._records.note(record.export, status="running")
@@ -229,21 +252,7 @@ class Exports:
             log.warning("an export goes on without its record", export=export, reason=str(exc))
             return True
 
-    async def _end(self, record: Record, work: asyncio.Task[str], progress: _Progress) -> None:
-        try:
-            status: Any = work.result()
-        except StorageFailed as exc:
-            log.warning("an export failed", export=record.export, tenant=record.tenant, reason=str(exc))
-            error, status = str(exc), "failed"
-        except Exception:
-            log.exception("an export failed", export=record.export, tenant=record.tenant)
-            error, status = "the export could not be written; ask again", "failed"
-        else:
-            error = ""
-        settled = status != "failed" or await self._discarded(record)
-        await self._records.end(record.export, status, settled=settled, error=error, **progress.members())
-
-    async def _leave(self, record: Record, work: asyncio.Task[str]) -> None:
+    async def _leave(self, record: Record, work: asyncio.Task[_Outcome]) -> None:
         """See to it that the work has ended; a cancelled export has no parts, another one may be taken over."""
         await end_all([work])
         with suppress(RedisError, OSError):

@@ -95,18 +95,23 @@ def facets(view: Snapshot, query: FacetQuery, standing_id: StandingId) -> bytes:
 
 def _front(rows: pl.DataFrame, order: Sequence[_SortKey], limit: int) -> pl.DataFrame:
     """The first ``limit`` rows in the order asked for, ties by lead id."""
+    first = rows.lazy()
     if order and rows.height > limit:
         # Sorting a million rows takes ten times as long as finding the value that the last of the first ones has.
-        first = rows[order[0].column]
-        known = first.drop_nulls()
+        column = rows[order[0].column]
+        known = column.drop_nulls()
         if known.len() >= limit:
             bound = known.top_k(limit).min() if order[0].descending else known.bottom_k(limit).max()
-            rows = rows.filter(first >= bound if order[0].descending else first <= bound)
-    return rows.sort(
-        [*(key.column for key in order), "lead_id"],
-        descending=[*(key.descending for key in order), False],
-        nulls_last=True,
-    ).head(limit)
+            first = first.filter(column >= bound if order[0].descending else column <= bound)
+    return (
+        first.sort(
+            [*(key.column for key in order), "lead_id"],
+            descending=[*(key.descending for key in order), False],
+            nulls_last=True,
+        )
+        .head(limit)
+        .collect()
+    )
 
 
 def _parts(where: Where, standing_id: StandingId) -> Iterator[pl.Expr]:

@@ -36,6 +36,9 @@ _FILE_COLUMNS = [name for name in ROW_SCHEMA.names() if name != "lead"]
 
 _LEADS_AT_ONCE = 4_096
 
+_PIECES_AT_ONCE = 8
+"""What is looked through together: it spares a fixed cost each, and bounds what of the columns is in memory at once."""
+
 _PIECES_KEPT = 3
 """Rows are in order of their leads' first sighting but for those that changed, which are in the newest pieces."""
 
@@ -211,20 +214,31 @@ class Snapshot:
     def select(self, condition: pl.Expr, names: Sequence[str] = ()) -> pl.DataFrame:
         """The rows that meet a condition: columns ``piece``, ``row`` and ``names``, in the order of the view."""
         needed = list(dict.fromkeys([*condition.meta.root_names(), *names]))
-        found = []
-        for number, piece in enumerate(self.pieces):
-            rows = piece.frame(needed).with_row_index("row").filter(condition)
-            found.append(rows.select(pl.lit(number, pl.UInt32).alias("piece"), "row", *names))
+        numbered = [(number, piece) for number, piece in enumerate(self.pieces) if piece.standing.len()]
+        found = [_nowhere(self.pieces[0].frame(list(names)))]
+        for start in range(0, len(numbered), _PIECES_AT_ONCE):
+            plans = [
+                piece.frame(needed)
+                .lazy()
+                .with_row_index("row")
+                .filter(condition)
+                .select(pl.lit(number, pl.UInt32).alias("piece"), "row", *names)
+                for number, piece in numbered[start : start + _PIECES_AT_ONCE]
+            ]
+            found.append(pl.concat(plans).collect())
         return pl.concat(found)
 
     def leads(self, places: pl.DataFrame) -> list[str]:
         """Leads as JSON, in the order of ``places``, which has the columns ``piece`` and ``row``."""
-        numbered = places.select("piece", "row").with_row_index("place")
-        found: dict[int, str] = {}
-        for (number,), group in numbered.group_by("piece"):
-            leads = self.pieces[int(str(number))].leads(group["row"].to_list())
-            found.update(zip(group["place"], leads, strict=True))
-        return [found[place] for place in range(len(found))]
+        of_pieces: dict[int, list[tuple[int, int]]] = {}
+        for place, (number, row) in enumerate(places.select("piece", "row").iter_rows()):
+            of_pieces.setdefault(number, []).append((place, row))
+        found = [""] * places.height
+        for number, wanted in of_pieces.items():
+            leads = self.pieces[number].leads([row for _, row in wanted])
+            for (place, _), lead in zip(wanted, leads, strict=True):
+                found[place] = lead
+        return found
 
     def batches(self, places: pl.DataFrame, names: Sequence[str], size: int) -> Generator[pl.DataFrame]:
         """Columns of the rows at ``places``, in their order, ``size`` rows at a time; ``lead`` may be among the names.
@@ -285,6 +299,12 @@ def links_of(rows: pl.DataFrame) -> pl.DataFrame:
     """LINKS_SCHEMA of some rows, numbered from 0."""
     named = rows.select(link_hashes().alias("identifier")).with_row_index("row").explode("identifier")
     return named.select(LINKS_SCHEMA.names()).cast(LINKS_SCHEMA)
+
+
+def _nowhere(columns: pl.DataFrame) -> pl.DataFrame:
+    """No rows, with the types of what ``select`` finds."""
+    schema = pl.Schema({"piece": pl.UInt32(), "row": pl.get_index_type(), **columns.schema})
+    return pl.DataFrame(schema=schema)
 
 
 def _delete(paths: Sequence[Path]) -> None:

@@ -119,9 +119,10 @@ def _as_log(frame: pl.DataFrame, tenant: str) -> pl.DataFrame:
             pl.format("name:{}", pl.col("name").str.to_lowercase()),
         ).alias("identifiers"),
     )  # fmt: skip
-    return frame.with_columns(_lead().struct.json_encode().alias("lead")).select(
-        pl.col(name).cast(dtype) for name, dtype in LOG_SCHEMA.items()
-    )
+    whole = frame.with_columns(_lead().struct.json_encode().alias("lead"))
+    # leads that no model was asked about: the columns of its answers are null
+    known = [pl.col(name) if name in whole.columns else pl.lit(None).alias(name) for name in LOG_SCHEMA.names()]
+    return whole.select(known).cast(dict(LOG_SCHEMA.items()))
 
 
 _LISTS = {

@@ -24,13 +24,10 @@ async def valkey_answers(url: str) -> bool:
     return True
 
 
-async def bucket_exists(endpoint: str, bucket: str) -> bool:
-    """Make the bucket, which moto forgets with every restart and takes without credentials."""
+async def s3_answers(endpoint: str) -> bool:
+    """Whether object storage answers. Buckets are made, with their lifecycle rules, by the exports that need them."""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=TIMEOUT) as session,
-            session.put(f"{endpoint}/{bucket}") as answer,
-        ):
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(endpoint) as answer:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False

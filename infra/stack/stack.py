@@ -23,7 +23,7 @@ from control_plane.local_state import REPOSITORY
 from infra.stack import ports, probes, valkey
 from infra.stack.child import Child, ChildSpec
 from infra.stack.errors import NotReady, StackError
-from infra.stack.options import BUCKET, STACK_MARK, Environments, Options, Ports
+from infra.stack.options import STACK_MARK, Environments, Options, Ports
 from infra.stack.state import StateDirectory, write_private
 
 READY_TIMEOUT_S = 60.0  # Chrome's first launch from a cold disk takes seconds, on two busy cores several times that
@@ -173,7 +173,7 @@ class Stack:
                 _at_port(self.options.programs.s3, self.ports.s3),
                 self._environment.server(),
                 NO_GRACE,
-                lambda: probes.bucket_exists(self.s3_endpoint, BUCKET),
+                lambda: probes.s3_answers(self.s3_endpoint),
             ),
         ]
         if self.options.town:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import cfnlint.api
@@ -14,6 +15,8 @@ import yaml
 from browser_node.settings import Settings as NodeSettings
 from control_plane.__main__ import KEEP_ALIVE_S, PING_INTERVAL_S
 from control_plane.settings import Settings as ControlPlaneSettings
+from control_plane.store import objects
+from control_plane.store.export_records import RETENTION
 from fleet.keys import JOIN_USER, Keys, join_acl
 from tests.support import REPOSITORY
 
@@ -262,6 +265,41 @@ def test_the_bucket_is_private_and_spoken_to_over_tls() -> None:
     (policy,) = of_type("AWS::S3::BucketPolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_the_bucket_forgets_what_a_bucket_of_our_own_forgets() -> None:
+    """And records in Valkey are kept as long as the objects they tell of."""
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    ours = {rule["ID"]: rule for rule in objects.LIFECYCLE["Rules"]}
+    assert set(rules) == set(ours)
+    assert {rule["Status"] for rule in [*rules.values(), *ours.values()]} == {"Enabled"}
+    assert rules["exports"]["Prefix"] == ours["exports"]["Filter"]["Prefix"] == "exports/"
+    assert rules["exports"]["ExpirationInDays"] == ours["exports"]["Expiration"]["Days"] == RETENTION.days
+    assert "Prefix" not in rules["uploads"]
+    assert rules["uploads"]["AbortIncompleteMultipartUpload"] == ours["uploads"]["AbortIncompleteMultipartUpload"]
+
+
+def test_the_control_plane_may_do_what_exports_do() -> None:
+    """Making a bucket apart, which the template does."""
+    rights = {
+        "abort_multipart_upload": "s3:AbortMultipartUpload",
+        "complete_multipart_upload": "s3:PutObject",
+        "create_multipart_upload": "s3:PutObject",
+        "delete_object": "s3:DeleteObject",
+        "head_bucket": "s3:ListBucket",
+        "head_object": "s3:GetObject",
+        "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+        "list_parts": "s3:ListMultipartUploadParts",
+        "put_object": "s3:PutObject",
+        "upload_part": "s3:PutObject",
+    }
+    called = set(re.findall(r'_call\(\s*"(\w+)"', Path(objects.__file__).read_text(encoding="utf-8")))
+    assert called == set(rights) | {"create_bucket", "put_bucket_lifecycle_configuration"}
+    (policy,) = RESOURCES["ControlPlaneRole"]["Properties"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    given = {action for statement in statements for action in statement["Action"]}
+    assert set(rights.values()) <= given
 
 
 def test_what_holds_data_outlives_the_stack() -> None:

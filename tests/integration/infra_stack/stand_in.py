@@ -1,8 +1,8 @@
 """Small programs in the places of the stack's parts: they speak only what the stack itself asks of those.
 
 ``api`` answers the readiness probe and says that as many nodes are UP as NODES_UP; ``node`` starts a child that
-ignores SIGTERM, as a Chrome that hangs; ``s3 PORT`` takes a bucket, without moto's 2 s of imports; ``crash`` dies
-with a message.
+ignores SIGTERM, as a Chrome that hangs; ``s3 PORT`` answers, without moto's 2 s of imports; ``crash`` dies with a
+message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Api(BaseHTTPRequestHandler):
 
 
 class S3(BaseHTTPRequestHandler):
-    def do_PUT(self) -> None:
+    def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

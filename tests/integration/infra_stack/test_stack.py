@@ -19,7 +19,7 @@ import redis.exceptions
 from fleet.connect import command_client
 from fleet.keys import Keys
 from infra.stack.errors import ChildFailed, PortTaken, StateInUse
-from infra.stack.options import BUCKET, STACK_MARK, Options, Programs
+from infra.stack.options import STACK_MARK, Options, Programs
 from infra.stack.stack import Stack
 from tests.support import REPOSITORY, wait_until, wait_until_sync
 
@@ -66,18 +66,19 @@ async def test_all_parts_run_and_none_is_left(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == [], "even what a node started and what ignores SIGTERM has ended"
 
 
-async def bucket_status(stack: Stack) -> int:
-    async with aiohttp.ClientSession() as session, session.get(f"{stack.s3_endpoint}/{BUCKET}") as answer:
+async def s3_status(stack: Stack) -> int:
+    async with aiohttp.ClientSession() as session, session.get(stack.s3_endpoint) as answer:
         return answer.status
 
 
-async def test_the_bucket_is_there_and_again_after_s3_lost_it(tmp_path: Path) -> None:
+async def test_s3_is_there_and_again_after_it_died(tmp_path: Path) -> None:
+    """Without its bucket, which the next export makes: see the tests of the store."""
     async with Stack(options(tmp_path, nodes=0, moto=True)) as stack:
-        assert await bucket_status(stack) == 200
+        assert await s3_status(stack) == 200
         s3 = stack.children["s3"]
         stack.kill("s3")
         await wait_until(lambda: s3.restarts == 1 and s3.ready, 30, "moto to be back")
-        assert await bucket_status(stack) == 200, "moto forgot the bucket; the stack made it again"
+        assert await s3_status(stack) == 200
 
 
 async def test_only_join_and_control_get_in_and_join_may_only_knock(tmp_path: Path) -> None:

@@ -35,6 +35,13 @@ def test_secrets_are_not_shown() -> None:
     assert "k" * 40 not in repr(settings)
 
 
+@pytest.mark.parametrize("seconds", ["0", "604801"])
+def test_a_url_that_cannot_be_signed_for_so_long_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("LEADFLEET_EXPORT_EXPIRY", seconds)
+    with pytest.raises(ValidationError, match="export_expiry"):
+        Settings()
+
+
 ENDPOINT = {"enrichment_url": "http://127.0.0.1:1/v1", "enrichment_model": "m"}
 
 

@@ -15,6 +15,7 @@ import pytest
 from aiobotocore.session import get_session
 from redis.asyncio import Redis
 
+from control_plane.errors import Unavailable
 from control_plane.store.client import LeadStore
 from control_plane.store.models import ExportRequest, ExportView, LeadQuery
 from control_plane.store.objects import EXPORT_DAYS, ORPHAN_DAYS
@@ -76,7 +77,21 @@ async def ended(store: LeadStore, export: str) -> ExportView:
     return await wait_until(over, LONG_S, "the export to end")
 
 
+async def ready(store: LeadStore) -> None:
+    """Wait until the worker has started and read the leads, which is not what these tests are about."""
+
+    async def answers() -> bool:
+        try:
+            page = orjson.loads(await store.filter("acme", LeadQuery(limit=1)))
+        except Unavailable:
+            return False
+        return bool(page["total"] == LEADS)
+
+    await wait_until(answers, LONG_S, "the store to have read the leads")
+
+
 async def made(store: LeadStore) -> ExportView:
+    await ready(store)
     return await ended(store, (await store.export("acme", ExportRequest(), wait_s=0)).export_id)
 
 
@@ -167,6 +182,7 @@ async def test_parts_that_could_not_be_removed_are_removed_later(
 
 
 async def test_filters_answer_while_storage_is_silent(store: LeadStore, leads: None, proxy: FaultProxy) -> None:
+    await ready(store)
     proxy.fail(Fault.DEAF, ".")
     export = await store.export("acme", ExportRequest(), wait_s=0)
     await wait_until(lambda: proxy.count("."), LONG_S, "the export to ask storage")
@@ -179,6 +195,7 @@ async def test_filters_answer_while_storage_is_silent(store: LeadStore, leads: N
 
 async def stuck(store: LeadStore, options: StoreOptions, proxy: FaultProxy, s3: Any) -> str:
     """An export whose first part is in storage and whose second one hangs."""
+    await ready(store)
     proxy.fail(Fault.SILENT, SECOND)
     export = (await store.export("acme", ExportRequest(), wait_s=0)).export_id
 
@@ -232,12 +249,17 @@ async def test_an_upload_of_other_leads_is_not_mixed_in(
 
 
 async def test_a_worker_that_ends_in_order_leaves_its_export_to_the_next(
-    store: LeadStore, options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
+    options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
 ) -> None:
-    export = await stuck(store, options, proxy, s3)
-    await store.close()
+    patient = replace(options, export_lease_s=600)  # so nothing but giving it up lets another one have it
+    first = LeadStore(patient)
+    await first.start()
+    try:
+        export = await stuck(first, options, proxy, s3)
+    finally:
+        await first.close()
     proxy.heal()
-    other = LeadStore(options)
+    other = LeadStore(patient)
     await other.start()
     try:
         await assert_whole(await ended(other, export))

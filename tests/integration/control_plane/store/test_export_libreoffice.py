@@ -15,7 +15,7 @@ from control_plane.store.client import LeadStore
 from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL
 from control_plane.store.models import ExportRequest
 from fleet.keys import Keys
-from leads.model import Phone
+from leads.model import Enrichment, Phone
 from tests.integration.control_plane.store.sample import found, lead
 from tests.spreadsheet import Cell, cells, convert
 
@@ -51,14 +51,15 @@ PHONES = {
     "030123456": "'030123456",
     "555-0101": "'555-0101",
 }
-NUMBERS = {"latitude", "longitude", "rating", "review_count", "score"}
+TOLD = Enrichment(category="legal", summary="=Advises, quickly.", fit=7, source="ai", confidence=0.7)
+NUMBERS = {"fit", "latitude", "longitude", "rating", "review_count", "score"}
 
 
 @pytest.fixture
 async def leads(valkey: Redis, keys: Keys) -> int:
     named = [lead(number, display_name=name) for number, name in enumerate(NAMES)]
     called = [lead(100 + number, phones=[Phone(raw=phone, international=phone)]) for number, phone in enumerate(PHONES)]
-    await found(valkey, keys, *named, *called, lead(200, socials=LONG))
+    await found(valkey, keys, *named, *called, lead(200, socials=LONG, enrichment=TOLD))
     return len(named) + len(called) + 1
 
 
@@ -72,7 +73,8 @@ async def written(store: LeadStore, path: Path, request: ExportRequest) -> Path:
 
 def column(rows: list[list[Cell]], name: str) -> list[Cell]:
     at = [cell.text for cell in rows[0]].index(name)
-    return [row[at] for row in rows[1:]]
+    # a row ends with its last cell that has content
+    return [row[at] if at < len(row) else Cell("", "", None) for row in rows[1:]]
 
 
 def assert_what_we_meant(rows: list[list[Cell]], leads: int, numbers: set[str]) -> None:

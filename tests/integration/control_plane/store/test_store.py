@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
+import hmac
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import aiohttp
 import orjson
@@ -197,6 +200,35 @@ async def test_a_csv_is_fetched_by_presigned_url(store: LeadStore, valkey: Redis
     assert rows[0]["phones"] == "+49 30 0000000"
 
 
+async def test_the_url_of_an_export_is_signed_for_as_long_as_is_set(
+    store: LeadStore, options: StoreOptions, valkey: Redis, keys: Keys
+) -> None:
+    """moto looks at neither the signature nor the time of a URL, so both are worked out here, as AWS does."""
+    await found(valkey, keys, lead(0))
+    before = datetime.now(UTC).replace(microsecond=0)
+    export = await store.export("acme", ExportRequest())
+    assert export.url is not None
+    assert export.expires_at is not None
+    url = urlsplit(export.url)
+    query = dict(parse_qsl(url.query))
+    assert url.path == f"/{options.s3_bucket}/exports/acme/{export.export_id}.csv"
+    assert query["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
+    assert query["X-Amz-Expires"] == str(int(options.export_expiry_s))
+    signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert before <= signed_at <= datetime.now(UTC)
+    assert abs(export.expires_at - signed_at - timedelta(seconds=options.export_expiry_s)) < timedelta(seconds=30)
+    scope = f"{signed_at:%Y%m%d}/{options.s3_region}/s3/aws4_request"
+    assert query["X-Amz-Credential"] == f"test/{scope}"
+    signature = query.pop("X-Amz-Signature")
+    asked = urlencode(sorted(query.items()), quote_via=quote, safe="~")
+    canonical = f"GET\n{url.path}\n{asked}\nhost:{url.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    key = b"AWS4test"
+    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{query['X-Amz-Date']}\n{scope}\n{digest}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    assert key.hex() == signature
+
+
 async def test_the_same_export_is_made_once_until_leads_change(store: LeadStore, valkey: Redis, keys: Keys) -> None:
     await found(valkey, keys, lead(0))
     first = await store.export("acme", ExportRequest())
@@ -216,6 +248,7 @@ async def test_an_export_whose_object_is_gone_is_made_again(
         "s3", region_name=options.s3_region, endpoint_url=options.s3_endpoint
     ) as client:
         await client.delete_object(Bucket=options.s3_bucket, Key=f"exports/acme/{export.export_id}.csv")
+        await client.delete_bucket(Bucket=options.s3_bucket)  # as moto forgets it when it is started anew
     assert (await store.export_view("acme", export.export_id)).status == "expired"
     again = await store.export("acme", ExportRequest())
     assert (again.export_id, again.status) == (export.export_id, "ready")

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
+from pydantic import ValidationError
 
-from control_plane.store.formats import COLUMNS, CUT, EXCEL_CELL, Rows, _excel_cell, chunks, columns_read
-from control_plane.store.models import ExportRequest
+from control_plane.store.formats import (
+    COLUMNS,
+    CUT,
+    EXCEL_CELL,
+    FileKind,
+    Rows,
+    _excel_cell,
+    chunks,
+    columns_read,
+    kind_of,
+)
+from control_plane.store.models import ExportFormat, ExportRequest
 from control_plane.store.schema import VIEW_SCHEMA, Position, Sighting, frame_of, view_row
 from leads.model import Enrichment, Lead, Phone
 from tests.integration.control_plane.store.sample import lead
@@ -23,15 +37,30 @@ HEADER = (
 )
 
 
-def rows(request: ExportRequest, *leads: Lead) -> Rows:
+def rows(request: ExportRequest, *leads: Lead, at_once: int = 2) -> Rows:
     columns = columns_read(request)
     sightings = [Sighting(Position(1, n), "acme", "tsk_1", "", each) for n, each in enumerate(leads)]
     frame = frame_of([view_row(sighting.lead, [sighting]) for sighting in sightings], VIEW_SCHEMA).select(columns)
-    return Rows(frame.height, (part for part in frame.iter_slices(2)))
+    return Rows(frame.height, (part for part in frame.iter_slices(at_once)))
 
 
 def csv_of(request: ExportRequest, *leads: Lead) -> str:
     return b"".join(chunks(request, rows(request, *leads), Path())).decode()
+
+
+def first_column_of(book: bytes) -> dict[str, list[str]]:
+    """The texts of the first column of each sheet, below its header."""
+    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    with zipfile.ZipFile(io.BytesIO(book)) as parts:
+        names = [
+            sheet.get("name", "") for sheet in etree.fromstring(parts.read("xl/workbook.xml")).iter(f"{main}sheet")
+        ]
+        columns = []
+        for number in range(1, len(names) + 1):
+            sheet = etree.fromstring(parts.read(f"xl/worksheets/sheet{number}.xml"))
+            columns.append(["".join(row[0].itertext()) for row in sheet.iter(f"{main}row")])
+    assert {column[0] for column in columns} == {"lead_id"}
+    return {name: column[1:] for name, column in zip(names, columns, strict=True)}
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -92,6 +121,58 @@ def test_any_text_survives_the_way_through_a_csv(texts: list[str]) -> None:
     assert [row["name"].removeprefix("'") for row in back if row["name"]] == [
         text.removeprefix("'") for text in expected
     ]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "json", "jsonl"])
+def test_a_compressed_file_is_the_file(file_format: ExportFormat) -> None:
+    plain = csv_of(ExportRequest(format=file_format), lead(1), lead(2), lead(3))
+    request = ExportRequest(format=file_format, compress="gzip")
+    packed = b"".join(chunks(request, rows(request, lead(1), lead(2), lead(3)), Path()))
+    assert gzip.decompress(packed).decode() == plain
+    assert packed[4:8] == bytes(4), "no time in it: the same leads are the same bytes"
+    assert kind_of(request) == FileKind(f"{file_format}.gz", "application/gzip")
+
+
+@pytest.mark.parametrize("file_format", ["excel", "parquet"])
+def test_what_is_compressed_is_not_compressed_again(file_format: ExportFormat) -> None:
+    with pytest.raises(ValidationError, match="compressed as they are"):
+        ExportRequest(format=file_format, compress="gzip")
+
+
+@pytest.mark.parametrize("file_format", ["csv", "json", "jsonl", "excel", "parquet"])
+def test_the_same_leads_are_the_same_bytes_however_they_come(file_format: ExportFormat, tmp_path: Path) -> None:
+    request = ExportRequest(format=file_format)
+    leads = [lead(number) for number in range(5)]
+    first = b"".join(chunks(request, rows(request, *leads), tmp_path))
+    assert b"".join(chunks(request, rows(request, *leads), tmp_path)) == first
+    if file_format != "parquet":  # whose row groups are what comes at once
+        assert b"".join(chunks(request, rows(request, *leads, at_once=1), tmp_path)) == first
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("phone", "cell"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+49-30-1", "'+49-30-1"),
+        ("030 12", "'030 12"),
+        ("+4930", "+4930"),
+    ],
+)
+def test_a_phone_for_machines_is_bare_only_when_it_is_e164(phone: str, cell: str) -> None:
+    (row,) = read(csv_of(ExportRequest(phone_format="e164"), lead(1, phones=[Phone(raw=phone)])))
+    assert row["phones"] == cell
+
+
+def test_leads_beyond_a_sheet_go_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("control_plane.store.formats.EXCEL_ROWS", 4)
+    request = ExportRequest(format="excel", columns=["lead_id", "rating"])
+    book = b"".join(chunks(request, rows(request, *(lead(number) for number in range(7))), tmp_path))
+    assert first_column_of(book) == {
+        "Leads": ["lead_000000", "lead_000001", "lead_000002"],
+        "Leads 2": ["lead_000003", "lead_000004", "lead_000005"],
+        "Leads 3": ["lead_000006"],
+    }
 
 
 def test_excel_cells_end_with_a_mark() -> None:
