@@ -40,6 +40,7 @@ class History:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         # scratch: after a crash it is made anew from the log
         self._db.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{CACHE_KB};")
+        self._db.executescript("PRAGMA secure_delete=ON;")  # of an erased lead no free page keeps anything
         self._db.executescript(_TABLES)
 
     def close(self) -> None:
