@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 PARTITION = "tenant"
 
+_OPEN_ATTEMPTS = 20
+"""A table of an older shape takes two commits to bring up to date; of replicas that start together one wins each."""
+
 PROPERTIES = {
     # Readers skip files by these. Of any other column the log of commits would keep the least and the greatest value,
     # that is names and numbers of leads, for longer than the leads themselves.
@@ -195,12 +198,15 @@ class ObservationLog:
             configuration=PROPERTIES,
             storage_options=self._storage_options,
         )
-        try:
-            upkeep.bring_up_to_date(table, LOG_SCHEMA, PROPERTIES)
-        except DeltaError:
-            # Another worker was faster, which is as good; whether it is shows when the table is read.
-            table.update_incremental()
-            upkeep.bring_up_to_date(table, LOG_SCHEMA, PROPERTIES)
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            try:
+                upkeep.bring_up_to_date(table, LOG_SCHEMA, PROPERTIES)
+                break
+            except DeltaError:
+                # Another worker was faster, which is as good: what it left to do shows in the newest version.
+                if attempt == _OPEN_ATTEMPTS:
+                    raise
+                table.update_incremental()
         return table
 
 
