@@ -31,7 +31,7 @@ AI_CONFIDENCE = 0.7
 
 FIELDS = frozenset({"id", "category", "summary", "fit"})
 
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+_FENCE = "```"  # what chat models put around JSON
 _HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _NUMBER = re.compile(r"\+?\d(?:[\s()./-]{0,3}\d){6}")
 _MARKUP = re.compile(r"[<>`\\{}]|\]\(|://|www\.|&#?\w{1,10};", re.IGNORECASE)
@@ -87,13 +87,20 @@ def plain_text(text: str) -> str:
 def _leads_in(content: str) -> list[Any] | None:
     if len(content) > MAX_CONTENT:
         return None
-    fenced = _FENCE.match(content)
     try:
-        told = orjson.loads(fenced[1] if fenced else content)
+        told = orjson.loads(_unfenced(content))
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return None
     leads = told.get("leads") if isinstance(told, dict) else None
     return leads if isinstance(leads, list) else None
+
+
+def _unfenced(content: str) -> str:
+    text = content.strip()
+    if not (text.startswith(_FENCE) and text.endswith(_FENCE)):
+        return text
+    language, _, inside = text.removeprefix(_FENCE).removesuffix(_FENCE).partition("\n")
+    return inside if language.strip() in {"", "json"} else text
 
 
 def _flaw(item: dict[str, Any], subject: Subject) -> str | None:

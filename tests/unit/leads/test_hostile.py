@@ -146,6 +146,7 @@ def test_twice_the_page_is_about_twice_the_work(program: str) -> None:
 
 # Patterns with a repeat that has no bound, and what bounds the work instead.
 UNBOUNDED = {
+    "answers._HOST": "asked of a sentence of 300 characters",
     "contacts._NO_PHONE": "asked of the few words before a number",
     "credits._WORD": "one class, asked of 60 characters",
     "document._SPACES": "one class and nothing behind it",
@@ -158,9 +159,12 @@ UNBOUNDED = {
     "names._NOISE_PREFIX": "asked of a name of 400 characters",
     "names._TITLE_SEPARATORS": "asked of a title of 500 characters",
     "phones._GROUP_OF_DIGITS": "one class and nothing behind it",
+    "rules._LETTERS": "one class and nothing behind it",
+    "rules._SENTENCE": "one class and nothing behind it",
+    "subject._CONTROL": "one class and nothing behind it",
     "phones._SIX_DIGITS": "two classes without a character in common, matched once a line",
 }
-NESTED = {"phones._SIX_DIGITS"}
+NESTED = {"answers._HOST", "phones._SIX_DIGITS"}
 MAX_PRODUCT = 600  # of the bounds of nested repeats
 
 

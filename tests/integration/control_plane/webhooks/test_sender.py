@@ -15,6 +15,7 @@ from prometheus_client.samples import Sample
 
 from control_plane import telemetry
 from control_plane.background import Background
+from control_plane.erasure.registry import Registry
 from control_plane.scheduling.scripts import Limits, Scripts
 from control_plane.webhooks import message
 from control_plane.webhooks.sender import A_RECEIVER
@@ -184,7 +185,14 @@ async def test_a_replica_runs_it_beside_its_other_roles(
 
     scripts = Scripts(owed.world.client, owed.world.keys, Limits())
     roles = Background(
-        owed.world.client, valkey_server.url, owed.world.keys, scripts, "r1", prepare, owed.sender(receiver)
+        owed.world.client,
+        valkey_server.url,
+        owed.world.keys,
+        scripts,
+        "r1",
+        prepare,
+        owed.sender(receiver),
+        Registry(owed.world.client, owed.world.keys),
     )
     async with roles:
         task = await owed.ended(receiver)

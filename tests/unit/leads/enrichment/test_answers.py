@@ -124,3 +124,8 @@ def test_no_answer_raises_or_gets_anything_else_through(told: Any) -> None:
         assert answers.accepted.keys() | answers.refused.keys() == SUBJECTS.keys()
         assert not answers.accepted.keys() & answers.refused.keys()
         assert all(found.category in CATEGORIES for found in answers.accepted.values())
+
+
+@pytest.mark.parametrize("inside", ["\n" * 250_000, " \n" * 120_000, "`" * 250_000, "```\n" * 60_000])
+def test_a_fence_that_never_ends_is_no_work(inside: str) -> None:
+    assert read_answers(f"```{inside}x", SUBJECTS, "gpt-test", AT).refused == dict.fromkeys(SUBJECTS, "not_json")
