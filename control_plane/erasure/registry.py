@@ -182,4 +182,5 @@ def _time(milliseconds: str) -> datetime:
 
 @cache
 def _source(name: str) -> str:
-    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    folder = Path(__file__).parent / "lua"
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("questions", name))

@@ -6,18 +6,6 @@
 -- ARGV: erasure id, tenant, what is erased (kind), its value ('' when lead ids are given), lead ids as JSON ('' when
 --       they must be found first), then digest, JSON an entry
 -- Returns the number of entries that are new.
--- A model that is being asked about the leads has nothing to say about them any more: its answer would bring them back.
-local function forget_questions(line, prefix, lead_ids)
-  local erased = {}
-  for _, lead_id in ipairs(cjson.decode(lead_ids)) do erased[lead_id] = true end
-  for _, question in ipairs(redis.call('ZRANGE', line, 0, -1)) do
-    if erased[string.match(question, '^[^.]*')] then
-      redis.call('DEL', prefix .. question)
-      redis.call('ZREM', line, question)
-    end
-  end
-end
-
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local added = 0

@@ -4,18 +4,6 @@
 -- KEYS: erasure (hash), erasures (stream), results (stream), questions to a model (zset), one of them (prefix of hashes)
 -- ARGV: erasure id, lead ids as JSON
 -- Returns 1 when this call said it, 0 when it was known (or the erasure is over).
--- A model that is being asked about the leads has nothing to say about them any more: its answer would bring them back.
-local function forget_questions(line, prefix, lead_ids)
-  local erased = {}
-  for _, lead_id in ipairs(cjson.decode(lead_ids)) do erased[lead_id] = true end
-  for _, question in ipairs(redis.call('ZRANGE', line, 0, -1)) do
-    if erased[string.match(question, '^[^.]*')] then
-      redis.call('DEL', prefix .. question)
-      redis.call('ZREM', line, question)
-    end
-  end
-end
-
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('HEXISTS', KEYS[1], 'lead_ids') == 1 then
   return 0
 end
