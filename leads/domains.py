@@ -19,7 +19,15 @@ SHARED_DOMAINS = frozenset(
     " wixsite.com wordpress.com blogspot.com weebly.com squarespace.com business.site godaddysites.com jimdo.com"
     " gmail.com googlemail.com yahoo.com hotmail.com outlook.com live.com msn.com aol.com icloud.com me.com gmx.de"
     " gmx.net gmx.at web.de t-online.de freenet.de mail.ru yandex.ru btinternet.com orange.fr wanadoo.fr free.fr"
-    " laposte.net libero.it virgilio.it bigpond.com optusnet.com.au protonmail.com proton.me comcast.net".split()
+    " laposte.net libero.it virgilio.it bigpond.com optusnet.com.au protonmail.com proton.me comcast.net"
+    " qq.com 163.com 126.com sina.com naver.com daum.net rediffmail.com ymail.com yahoo.co.jp yahoo.co.uk yahoo.co.in"
+    " yahoo.fr yahoo.de yahoo.it yahoo.es hotmail.co.uk hotmail.fr hotmail.de hotmail.it live.co.uk zoho.com"
+    " fastmail.com seznam.cz wp.pl o2.pl onet.pl interia.pl uol.com.br bol.com.br terra.com.br".split()
+)
+
+# Below these, each name is one customer's own.
+SITE_BUILDERS = frozenset(
+    "wixsite.com wordpress.com blogspot.com weebly.com squarespace.com business.site godaddysites.com jimdo.com".split()
 )
 
 
@@ -32,6 +40,15 @@ def registered_domain(host_or_url: str) -> str | None:
     except ValueError:
         return None
     return f"{found.domain}.{found.suffix}".lower() if found.domain and found.suffix else None
+
+
+def is_shared(host: str) -> bool:
+    """Whether a host belongs to many: a platform with all its hosts, a mail provider, or a suffix that others register
+    names under (``github.io``). A customer's own name at a site builder does not."""
+    registered = registered_domain(host)
+    if registered in SHARED_DOMAINS and (host == registered or registered not in SITE_BUILDERS):
+        return True
+    return not _extract(host, include_psl_private_domains=True).domain
 
 
 def own_domain(host_or_url: str | None) -> str | None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from control_plane.errors import Invalid
-from leads.domains import SHARED_DOMAINS, registered_domain
+from leads.domains import is_shared, registered_domain
 from leads.emails import normalise_email
 from leads.identity import lead_id
 from leads.model import Lead, Phone, Validation
@@ -81,7 +81,7 @@ def domain(raw: str) -> OptOut:
     registered = registered_domain(host)
     if not _HOST.fullmatch(host) or registered is None:
         raise Invalid(f"domain: {raw[:80]!r} is not a domain: write it as example.com")
-    if host in SHARED_DOMAINS:
+    if is_shared(host):
         raise Invalid(f"domain: {host} is shared by many: opt out an address or a phone instead")
     return OptOut(Kind.DOMAIN, host)
 

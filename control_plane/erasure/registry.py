@@ -110,15 +110,7 @@ class Registry:
         if await self._redis.hlen(self._keys.opt_outs(tenant)) + len(entries) > MAX_ENTRIES:
             raise Invalid(f"the opt-out list may hold {MAX_ENTRIES:,} entries: opt out domains instead of addresses")
         erasure, key = f"era_{secrets.token_hex(12)}", await self.key()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        pairs = [
-            part
-            for each in entries
-            for part in (
-                each.digest(key),
-                orjson.dumps({"kind": each.kind, "shown": each.shown(), "reason": reason, "created_at": now}),
-            )
-        ]
+        pairs = _pairs(entries, key, reason)
         k = self._keys
         keys = (
             k.opt_outs(tenant), k.opt_out_order(tenant), k.tenant(tenant), k.results(), k.erasure(erasure),
@@ -128,11 +120,21 @@ class Registry:
         added = await self._redis.eval(_source("begin"), len(keys), *keys, erasure, tenant, kind, value, ids, *pairs)
         return erasure, int(added)
 
-    async def found(self, tenant: str, erasure: str, lead_ids: Sequence[str]) -> bool:
-        """Say which leads an erasure is about; False when that was known."""
-        k = self._keys
-        keys = k.erasure(erasure), k.erasures(), k.results(), k.enrichment_line(tenant), k.enrichment(tenant, "")
-        return bool(await self._redis.eval(_source("found"), len(keys), *keys, erasure, orjson.dumps(list(lead_ids))))
+    async def found(self, tenant: str, erasure: str, entry: OptOut, lead_ids: Sequence[str]) -> bool:
+        """Say which leads ``entry`` is about, and keep them away too; False when that was known."""
+        k, key = self._keys, await self.key()
+        keys = (
+            k.erasure(erasure), k.erasures(), k.results(), k.enrichment_line(tenant), k.enrichment(tenant, ""),
+            k.opt_outs(tenant), k.opt_out_order(tenant), k.tenant(tenant),
+        )  # fmt: skip
+        because = entry.digest(key)
+        pairs = _pairs([OptOut(Kind.LEAD, each) for each in lead_ids], key, None, because)
+        args = (erasure, orjson.dumps(list(lead_ids)), because, *pairs)
+        return bool(await self._redis.eval(_source("found"), len(keys), *keys, *args))
+
+    async def rewrite(self, stream: str) -> None:
+        """Take the bytes of deleted entries out of a stream; who reads it does not notice."""
+        await self._redis.eval(_source("rewrite"), 2, stream, f"{stream}:rewritten")
 
     async def finish(self, erasure: str, ttl_s: int) -> bool:
         """Say that an erasure is done; False when it was."""
@@ -163,6 +165,16 @@ def erasure_view(erasure: str, flat: dict[bytes, bytes]) -> ErasureView:
         completed_at=_time(text["done"]) if "done" in text else None,
         error=text.get("error"),
     )
+
+
+def _pairs(entries: Sequence[OptOut], key: bytes, reason: str | None, because: str | None = None) -> list[str | bytes]:
+    """Digest and JSON of each entry; ``because`` is the digest of the one that it follows from."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    found: list[str | bytes] = []
+    for each in entries:
+        told = {"kind": each.kind, "shown": each.shown(), "reason": reason, "created_at": now, "because": because}
+        found += [each.digest(key), orjson.dumps(told)]
+    return found
 
 
 def _view(digest: str, entry: bytes) -> OptOutView:

@@ -21,22 +21,25 @@ _URL = re.compile(r"https?://[^\s\"'<>\\]+")
 def withhold(batch: Batch, tenant: str, listed: OptOutList) -> tuple[Batch, int]:
     """The batch without what is opted out, and how many leads that were.
 
-    With a lead go the boxes around its numbers; lines of the log that name a page of an opted-out domain, and what the
-    checkpoint would remember, go as well. Shapes are not checked here: what is malformed is left for who does.
+    With a lead go the boxes around its numbers and lines of the log that name a page of its own; lines that name a page
+    of an opted-out domain, and what the checkpoint would remember, go as well. Shapes are not checked here: what is
+    malformed is left for who does.
     """
     if not listed.digests:
         return batch, 0
-    results, numbers = [], set()
+    results, numbers, pages, others = [], set(), set(), set()
     for raw in batch.results:
         lead = _lead(raw)
         if lead is not None and listed.blocks(lead, lead_id(tenant, lead)):
             numbers |= {phone.normalized_e164 or phone.raw for phone in lead.phones}
+            pages.add(lead.source_url)
         else:
             results.append(raw)
+            others.add(lead.source_url if lead else None)
     kept = dataclasses.replace(
         batch,
         results=results,
-        events=[event for raw in batch.events if (event := _event(raw, listed, numbers)) is not None],
+        events=[event for raw in batch.events if (event := _event(raw, listed, numbers, pages - others))],
         set={name: value for name, value in batch.set.items() if not _in_checkpoint(tenant, listed, name, value)},
     )
     return kept, len(batch.results) - len(results)
@@ -49,12 +52,13 @@ def _lead(raw: object) -> Lead | None:
         return None
 
 
-def _event(event: Any, listed: OptOutList, numbers: set[str]) -> Any | None:
+def _event(event: Any, listed: OptOutList, numbers: set[str], pages: set[str | None]) -> Any | None:
     data = event.get("data") if isinstance(event, dict) else None
     if not isinstance(data, dict):
         return event
     text = orjson.dumps(data, default=str).decode("utf-8", "replace")
-    if any(listed.blocks_url(url) for url in _URL.findall(text)):
+    named = {url.rstrip(".,:;)") for url in _URL.findall(text)}
+    if any(listed.blocks_url(url) for url in named) or (event.get("kind") == "log" and named & pages):
         return None
     boxes = data.get("boxes")
     if not isinstance(boxes, list):

@@ -31,6 +31,8 @@ blueprint = Blueprint("erasure", __name__)
 )
 async def erase_lead(lead_id: str) -> Response:
     """Erase a lead wherever it is kept, by its id or a former one, and keep its business away."""
+    if unknown := set(request.args) - {"opt_out"}:
+        raise BadRequest(f"?{min(unknown)[:40]}= is not known; known is: opt_out")
     keep_away = _flag("opt_out", default=True)
     store, tenant = lead_store(), principal().tenant
     lead_ids, phones = await store.trace(tenant, lead_id)

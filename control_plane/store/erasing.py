@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ import polars as pl
 import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from control_plane.erasure.checkpoints import is_blocked
 from control_plane.erasure.models import ErasureView
@@ -154,6 +155,8 @@ class Erasing:
             if work is not None and step not in work.done:
                 await self._step(work, step)
         await self._registry.finish(erasure, int(RECORD_KEPT.total_seconds()))
+        with suppress(ResponseError):  # it is being rewritten, or whoever runs the store does not let us ask
+            await self._redis.bgrewriteaof()
         oldest = int((time.time() - TOLD_FOR.total_seconds()) * 1000)
         await self._redis.xtrim(self._keys.erasures(), minid=oldest)
         log.info("erased", erasure=erasure)
@@ -182,7 +185,8 @@ class Erasing:
                 found.add(lead.lead_id)
         view = await self._views.of(work.tenant)
         await self._redis.hset(self._keys.erasure(work.id), "leads", len({view.standing_id(each) for each in found}))
-        await self._registry.found(work.tenant, work.id, sorted(await asyncio.to_thread(view.all_ids, found)))
+        lead_ids = sorted(await asyncio.to_thread(view.all_ids, found))
+        await self._registry.found(work.tenant, work.id, OptOut(work.kind, work.value), lead_ids)
 
     async def _trace(self, work: Work) -> None:
         """Note where else the leads left traces, as long as their observations say so."""
@@ -196,6 +200,7 @@ class Erasing:
             "phones": sorted({phone.normalized_e164 or phone.raw for _, lead in seen for phone in lead.phones}),
             "emails": sorted({entry.value for entry in carried_by if entry.kind is Kind.EMAIL}),
             "domains": sorted({domain for _, lead in seen if (domain := own_domain(lead.website))}),
+            "pages": sorted({lead.source_url for _, lead in seen if lead.source_url}),
         }
         await self._redis.hset(self._keys.erasure(work.id), "traces", orjson.dumps(traces))
 
@@ -208,6 +213,8 @@ class Erasing:
                 after = f"({page[-1][0].decode()}"
             for start in range(0, len(doomed), PAGE):
                 await self._add(work, events=await self._redis.xdel(key, *doomed[start : start + PAGE]))
+            if doomed:
+                await self._registry.rewrite(key)
             adopted = [
                 identifier
                 async for identifier, lead_id in self._redis.hscan_iter(self._keys.found(task), count=PAGE)
@@ -221,6 +228,7 @@ class Erasing:
         doomed = [entry async for entry, _, lead in self._waiting(work) if lead.lead_id in (work.lead_ids or ())]
         if doomed:
             await self._add(work, observations=await self._redis.xdel(self._keys.results(), *doomed))
+        await self._registry.rewrite(self._keys.results())  # also what was stored and trimmed lately
 
     async def _log(self, work: Work) -> None:
         while True:
@@ -295,7 +303,8 @@ def _tells_of(work: Work, fields: dict[bytes, bytes]) -> bool:
         return any(box.get("phone") in work.traces["phones"] for box in boxes if isinstance(box, dict))
     if kind == b"log":
         text = orjson.dumps(data).decode()
-        if any(registered_domain(url) in work.traces["domains"] for url in _URL.findall(text)):
+        named = {url.rstrip(".,:;)") for url in _URL.findall(text)}
+        if any(registered_domain(url) in work.traces["domains"] or url in work.traces["pages"] for url in named):
             return True
         return any(value in text for value in work.traces["phones"] + work.traces["emails"])
     return False

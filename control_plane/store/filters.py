@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,7 +18,7 @@ import polars as pl
 
 from control_plane.errors import Invalid
 from control_plane.store.models import FacetQuery, LeadQuery, Near, Where
-from control_plane.store.schema import fold, folded
+from control_plane.store.schema import VIEW_SCHEMA, fold, folded
 from control_plane.store.segments import STANDING, Snapshot
 
 EARTH_RADIUS_KM = 6371.0088  # the mean radius of IUGG
@@ -226,16 +226,25 @@ def _read_cursor(query: LeadQuery) -> list[Any]:
         question, *values = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if question != _question(query) or len(values) != len(query.sort) + 1:
             raise ValueError(question)
-        moments = [field.endswith("_at") for field in query.sort] + [False]
-        return [
-            datetime.fromisoformat(value) if moment and value is not None else value
-            for moment, value in zip(moments, values, strict=True)
-        ]
-    except (ValueError, TypeError, binascii.Error) as exc:
+        fields = [*(field.removeprefix("-") for field in query.sort), "lead_id"]
+        return [_sort_value(field, value) for field, value in zip(fields, values, strict=True)]
+    except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
         raise Invalid(
             "the cursor does not belong to this where and sort: begin again without one",
             errors=[{"loc": ["cursor"], "message": "not a cursor of this query"}],
         ) from exc
+
+
+def _sort_value(field: str, value: Any) -> Any:
+    """A value of a cursor as its column has them; ValueError when the column cannot have it."""
+    if value is None and field != "lead_id":
+        return None
+    kind = VIEW_SCHEMA[field]
+    if kind.is_temporal():
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind.is_numeric() else str):
+        raise ValueError(field)
+    return value
 
 
 def _question(query: LeadQuery) -> str:

@@ -103,9 +103,9 @@ def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]
         case "csv":
             pieces = _csv(request, rows)
         case "json":
-            pieces = _json(rows, opening="[\n", between=",\n", closing="\n]\n")
+            pieces = _json(request, rows, opening="[\n", between=",\n", closing="\n]\n")
         case "jsonl":
-            pieces = _json(rows, opening="", between="\n", closing="\n")
+            pieces = _json(request, rows, opening="", between="\n", closing="\n")
         case "excel":
             pieces = _excel(request, rows, scratch)
         case "parquet":
@@ -116,7 +116,7 @@ def chunks(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]
 def columns_read(request: ExportRequest) -> list[str]:
     """The columns of VIEW_SCHEMA that the file is made of."""
     if request.format in {"json", "jsonl"}:
-        return ["lead"]
+        return [*request.columns] if request.columns else ["lead"]
     columns: list[str] = list(request.columns or COLUMNS)
     return [*columns, "phones_e164"] if "phones" in columns else columns
 
@@ -136,10 +136,12 @@ def _csv(request: ExportRequest, rows: Rows) -> Iterator[bytes]:
         yield text.getvalue()
 
 
-def _json(rows: Rows, *, opening: str, between: str, closing: str) -> Iterator[bytes]:
+def _json(request: ExportRequest, rows: Rows, *, opening: str, between: str, closing: str) -> Iterator[bytes]:
+    """Whole leads; or flat objects of the columns that were asked for."""
     before = opening
     for frame in rows.frames:
-        yield (before + between.join(frame["lead"])).encode()
+        lines = frame.select(request.columns).write_ndjson().splitlines() if request.columns else frame["lead"]
+        yield (before + between.join(lines)).encode()
         before = between
     yield closing.encode()
 

@@ -28,6 +28,9 @@ MAX_DEPTH = 5
 MAX_GROUP = 20
 """Bounds of a nested ``where``: far beyond what a person writes, and cheap to evaluate."""
 
+MAX_COMPARISONS = 300
+"""Of a whole ``where``: each value counts one and each word of ``q`` five, which is about what they take."""
+
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 MAX_BUCKETS = 200
@@ -55,7 +58,10 @@ def _moment(value: object, at: time) -> object:
         parsed = datetime.fromisoformat(text)
     else:
         parsed = datetime.combine(day, at)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    try:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except OverflowError as exc:
+        raise ValueError("it is before the year 1 or after 9999 in UTC") from exc
 
 
 def _first_moment(value: object) -> object:
@@ -131,11 +137,22 @@ class Where(_Request):
     def _not_too_deep(self) -> Self:
         if self._depth() > MAX_DEPTH:
             raise ValueError(f"groups are nested more than {MAX_DEPTH} deep")
+        if self._comparisons() > MAX_COMPARISONS:
+            raise ValueError("there is too much to compare: ask for fewer words and values, or in several requests")
         return self
 
     def _depth(self) -> int:
-        inner = [*(self.all_of or ()), *(self.any_of or ()), *([self.none_of] if self.none_of else ())]
-        return 1 + max((group._depth() for group in inner), default=0)  # noqa: SLF001 - its own class
+        return 1 + max((group._depth() for group in self._groups()), default=0)  # noqa: SLF001 - its own class
+
+    def _comparisons(self) -> int:
+        own = 5 * len(self.q.split()) if self.q else 0
+        for name in self.model_fields_set - {"q", "all_of", "any_of", "none_of"}:
+            value = getattr(self, name)
+            own += len(value) if isinstance(value, list) else value is not None
+        return own + sum(group._comparisons() for group in self._groups())  # noqa: SLF001 - its own class
+
+    def _groups(self) -> list[Where]:
+        return [*(self.all_of or ()), *(self.any_of or ()), *([self.none_of] if self.none_of else ())]
 
 
 SortField = Literal[

@@ -150,6 +150,8 @@ async def test_a_lead_is_erased_wherever_it_is(
     _, fresh, _ = await api.get("/api/export/csv", headers={"Accept": "application/json"})
     async with api.session.get(fresh["url"]) as file:
         assert b"Nummer 1" not in await file.read()
+    for stream in (keys.events(task), keys.results()):
+        assert b"Nummer 1" not in (await valkey.dump(stream) or b""), "deleting an entry leaves its bytes"
     kept = await valkey.hgetall(keys.erasure(erased["erasure_id"]))
     assert not {b"value", b"lead_ids", b"traces"} & kept.keys(), "the record keeps counts only"
 
@@ -238,7 +240,8 @@ async def test_an_opt_out_removes_what_is_there_and_keeps_it_away(
     assert await node.results(later) == left
     assert await node.world.counter("leads_withheld") == len(removed)
     _, listed, _ = await api.get("/api/opt-outs")
-    assert [(each["value"], each["reason"]) for each in listed["opt_outs"]] == [(shown, "asked by phone")]
+    asked_for = [each for each in listed["opt_outs"] if each["kind"] != "lead"]  # the leads it led to are listed too
+    assert [(each["value"], each["reason"]) for each in asked_for] == [(shown, "asked by phone")]
     secret = next(iter(entry.values()))
     assert secret not in orjson.dumps(listed).decode() or "domain" in entry
 
@@ -262,6 +265,38 @@ async def _added_at_once(api: Client, body: dict[str, str]) -> dict[str, Any]:
     assert status == 202
     assert added["erasure"]["status"] == "running"
     return added
+
+
+async def test_who_opted_out_by_mail_is_not_brought_back_by_a_page_without_it(api: Client, node: Node) -> None:
+    run = await node.run(api)
+    await node.tells(run, lead(1, emails=["info@cafe-1.com"]), lead(2))
+    _, answer, _ = await api.post("/api/opt-outs", {"email": "INFO@Cafe-1.com"})
+    await settled(api, answer)
+    listing = lead(1, emails=[], website=None, source_url="http://8.8.8.8/listing/1")
+    again = await node.run(api, "http://8.8.8.8/listing")
+    line = {"kind": "log", "data": {"level": "info", "message": f"Opened {listing.source_url}: found 1 phone"}}
+    await node.tells(again, listing, events=[line])
+    assert await names(api) == ["Café Nummer 2"]
+    assert await node.results(again) == []
+    logged = [str(data) for _, data in await node.world.events(again.unit.partition(".")[0], "log")]
+    assert not any("/listing/1" in text for text in logged)
+    _, listed, _ = await api.get("/api/opt-outs")
+    assert {entry["kind"] for entry in listed["opt_outs"]} == {"email", "lead"}
+    await api.call("DELETE", f"/api/opt-outs/{answer['opt_out_id']}")
+    assert (await api.get("/api/opt-outs"))[1]["total"] == 0, "what it led to goes with it"
+    third = await node.run(api, "http://8.8.8.8/third")
+    await node.tells(third, listing)
+    assert await names(api) == ["Café Nummer 1", "Café Nummer 2"]
+
+
+async def test_a_misspelt_option_of_an_erasure_is_refused(api: Client, node: Node) -> None:
+    run = await node.run(api)
+    await node.tells(run, lead(1))
+    _, page, _ = await api.post("/api/filters/leads", {})
+    status, problem, _ = await api.call("DELETE", f"/api/leads/{page['items'][0]['lead_id']}?optout=false")
+    assert status == 400
+    assert "opt_out" in problem["detail"]
+    assert await names(api) == ["Café Nummer 1"]
 
 
 @pytest.mark.parametrize("by", ["id", "phone"])

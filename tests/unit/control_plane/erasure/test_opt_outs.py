@@ -28,6 +28,8 @@ def listed(*entries: OptOut) -> OptOutList:
         (lambda: opt_outs.domain("Example.com"), "example.com", "example.com"),
         (lambda: opt_outs.domain("https://www.example.co.uk:8443/x?y"), "example.co.uk", "example.co.uk"),
         (lambda: opt_outs.domain("shop.example.com."), "shop.example.com", "shop.example.com"),
+        (lambda: opt_outs.domain("my-bakery.wixsite.com"), "my-bakery.wixsite.com", "my-bakery.wixsite.com"),
+        (lambda: opt_outs.domain("somebody.github.io"), "somebody.github.io", "somebody.github.io"),
         (lambda: opt_outs.domain("müller.de"), "xn--mller-kva.de", "xn--mller-kva.de"),
     ],
 )
@@ -47,6 +49,11 @@ def test_a_value_is_written_in_one_way_and_shown_masked(made: object, value: str
         (opt_outs.domain, "http://127.0.0.1/", "not a domain"),
         (opt_outs.domain, "a b.com", "not a domain"),
         (opt_outs.domain, "facebook.com", "shared by many"),
+        (opt_outs.domain, "de.linkedin.com", "shared by many"),
+        (opt_outs.domain, "wixsite.com", "shared by many"),
+        (opt_outs.domain, "github.io", "shared by many"),
+        (opt_outs.domain, "s3.amazonaws.com", "shared by many"),
+        (opt_outs.domain, "yahoo.co.jp", "shared by many"),
     ],
 )
 def test_what_names_nobody_is_refused(make: object, raw: str, said: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -150,3 +152,25 @@ def test_groups_cannot_be_nested_without_end() -> None:
 def test_a_foreign_cursor_is_refused(view: Snapshot, cursor: str) -> None:
     with pytest.raises(Invalid):
         filters.page(view, LeadQuery(cursor=cursor), lambda lead_id: lead_id)
+
+
+@pytest.mark.parametrize("values", [["x", "lead"], [[], "lead"], [True, "lead"], [5, 5], [5, None], ["lead"]])
+def test_a_cursor_with_other_values_is_refused(view: Snapshot, values: list[Any]) -> None:
+    query = LeadQuery.model_validate({"sort": "rating", "limit": 2})
+    body = orjson.loads(filters.page(view, query, lambda lead_id: lead_id))
+    told = orjson.loads(base64.urlsafe_b64decode(body["next_cursor"] + "=="))
+    forged = base64.urlsafe_b64encode(orjson.dumps([told[0], *values])).decode()
+    with pytest.raises(Invalid):
+        filters.page(view, query.model_copy(update={"cursor": forged}), lambda lead_id: lead_id)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_beyond_all_calendars_is_a_bad_request(moment: str) -> None:
+    assert isinstance(refused({"where": {"date_from": moment}}), BadRequest)
+
+
+def test_a_where_that_is_too_much_work_is_refused() -> None:
+    words = " ".join("abcdefghijklmnopqrstuv")
+    assert isinstance(refused({"where": {"or": [{"or": [{"q": words}] * 20}] * 20}}), Invalid)
+    assert isinstance(refused({"where": {"and": [{"city": ["Berlin"] * 100}] * 4}}), Invalid)
+    LeadQuery.model_validate({"where": {"q": words, "city": ["Berlin"] * 100, "or": [{"q": "a b"}] * 5}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -180,3 +181,12 @@ def test_excel_cells_end_with_a_mark() -> None:
     assert isinstance(cell, str)
     assert len(cell) == EXCEL_CELL
     assert cell.endswith(CUT)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_json_of_chosen_columns_is_flat(form: ExportFormat) -> None:
+    request = ExportRequest(format=form, columns=["city", "name", "phones"])
+    text = b"".join(chunks(request, rows(request, *(lead(n) for n in range(3))), Path())).decode()
+    told = json.loads(text) if form == "json" else [json.loads(line) for line in text.splitlines()]
+    assert told[0] == {"city": "Berlin", "name": "Café Nummer 0", "phones": ["+49 30 0000000"]}
+    assert len(told) == 3
