@@ -93,7 +93,9 @@ print("done")
 """
 
 
+@pytest.mark.soak
 def test_a_megabyte_of_every_shape_is_read() -> None:
+    """Half a minute; that work grows with the page and no faster is counted below, every time."""
     shapes = list(PAGES.items())
     readers = [reader_of(dict(shapes[start::PROCESSES])) for start in range(PROCESSES)]
     try:
