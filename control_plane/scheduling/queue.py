@@ -38,6 +38,9 @@ WATCH_SECONDS = 10
 MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
 
+READ_ATTEMPTS = 3
+"""A task can hardly be queued, dispatched and queued again between two reads, let alone twice."""
+
 
 COUNTED = (
     "tasks_submitted", "grants", "pages", "leads", "leads_withheld", "rows_stored", "batches_stored", "batches_refused",
@@ -88,9 +91,7 @@ class TaskQueue:
         )
 
     async def status(self, tenant: str, task: str) -> TaskStatus:
-        flat = await self._own(tenant, task)
-        position = await self._scripts.position(tenant, task) if flat[b"state"] == b"queued" else None
-        return task_status(task, flat, position)
+        return task_status(task, *await self._with_position(tenant, task, await self._own(tenant, task)))
 
     async def tasks(self, tenant: str, *, status: str | None, limit: int, offset: int) -> TaskPage:
         """Newest first. A status filter looks at the newest MAX_PAGE tasks."""
@@ -101,7 +102,7 @@ class TaskQueue:
         else:
             matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
             found, total = matching[offset : offset + limit], len(matching)
-        tasks = [await self._with_position(tenant, task) for task in found]
+        tasks = [await self.status(tenant, task.task_id) if task.status is TaskState.QUEUED else task for task in found]
         return TaskPage(tasks=tasks, total=total, limit=limit, offset=offset)
 
     async def stop(self, tenant: str, task: str) -> TaskStatus:
@@ -245,8 +246,8 @@ class TaskQueue:
         return flat
 
     async def _place(self, tenant: str, task: str) -> tuple[TaskState, int | None]:
-        state = TaskState((await self._ask("read a task", self._client.hget(self._keys.task(task), "state"))).decode())
-        return state, await self._scripts.position(tenant, task) if state is TaskState.QUEUED else None
+        flat, position = await self._with_position(tenant, task, await self._own(tenant, task))
+        return TaskState(flat[b"state"].decode()), position
 
     async def _refusal(self, refused: Refused) -> Exception:
         if refused.reason == "mismatch":
@@ -290,10 +291,17 @@ class TaskQueue:
             records = await self._ask("read tasks", pipe.execute()) if names else []
         return [task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
 
-    async def _with_position(self, tenant: str, task: TaskStatus) -> TaskStatus:
-        if task.status is not TaskState.QUEUED:
-            return task
-        return task.model_copy(update={"queue_position": await self._scripts.position(tenant, task.task_id)})
+    async def _with_position(self, tenant: str, task: str, flat: Flat) -> tuple[Flat, int | None]:
+        """A task's record, and its position if it is queued: both as of one moment, read anew when it was dispatched
+        between the two. A queued task has none while all its units wait for another attempt."""
+        for _ in range(READ_ATTEMPTS):
+            if flat[b"state"] != b"queued":
+                break
+            position = await self._scripts.position(tenant, task)
+            if position is not None:
+                return flat, position
+            flat = await self._own(tenant, task)
+        return flat, None
 
     async def _slot(self, node: str, index: int, tenant: str | None) -> SlotView | None:
         slot = ids.slot_id(node, index)

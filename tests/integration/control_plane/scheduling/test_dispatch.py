@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from control_plane.models import StartRequest
+from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.scripts import Refused, Submitted
 from fleet import ids
 from tests.integration.control_plane.scheduling.world import World
@@ -21,6 +23,35 @@ async def test_a_task_without_a_free_slot_is_queued_with_its_position(world: Wor
 
     assert [await world.state(t) for t in (first, second, third)] == ["running", "queued", "queued"]
     assert [await world.scripts.position("acme", t) for t in (first, second, third)] == [None, 0, 1]
+
+
+@pytest.mark.parametrize("asked", ["status", "tasks", "start"])
+async def test_a_task_that_is_dispatched_while_it_is_looked_at_is_running(
+    world: World, valkey: Redis, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    queue, ask = TaskQueue(valkey, world.keys, world.scripts), world.scripts.position
+    request = StartRequest(queries=["http://a.test/"], platforms=["website"])
+    await world.node("n1")
+    await queue.start("acme", request, None)
+    running = await world.run("n1")
+
+    async def meanwhile(tenant: str, task: str) -> int | None:
+        monkeypatch.setattr(world.scripts, "position", ask)
+        await world.end("n1", running)
+        return await ask(tenant, task)
+
+    if asked != "start":
+        second = await queue.start("acme", request, None)
+    monkeypatch.setattr(world.scripts, "position", meanwhile)
+    if asked == "start":
+        started = await queue.start("acme", request, None)
+        assert (started.state, started.queue_position) == ("running", None)
+        return
+    if asked == "tasks":
+        found = (await queue.tasks("acme", status=None, limit=1, offset=0)).tasks[0]
+    else:
+        found = await queue.status("acme", second.task_id)
+    assert (found.status, found.queue_position) == ("running", None)
 
 
 async def test_a_free_slot_is_granted_with_a_fence_and_a_command(world: World) -> None:
