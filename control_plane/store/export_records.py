@@ -113,8 +113,11 @@ class Records:
         records = [Record.parse(name, fields) for name, fields in zip(names[:limit], hashes, strict=True) if fields]
         return records, names[limit - 1] if len(names) > limit else None
 
-    async def begin(self, tenant: str, export: str, request: ExportRequest) -> int:
-        """Become the owner of an export; how often it was begun since it was asked for, 0 when it has an owner."""
+    async def begin(self, tenant: str, export: str, request: ExportRequest, seen: Record | None) -> int:
+        """Become the owner of an export; how often it was begun since it was asked for.
+
+        0 when it has an owner, or when it has ended since its record was ``seen``.
+        """
         now = datetime.now(UTC)
         return await self._eval(
             "begin_export",
@@ -132,6 +135,7 @@ class Records:
             now.isoformat(),
             tenant,
             request.model_dump_json(exclude_none=True, by_alias=True),
+            *(("", "") if seen is None else (seen.status, seen.created_at.isoformat())),
         )
 
     async def note(self, export: str, **members: object) -> bool:

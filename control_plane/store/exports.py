@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,14 @@ class Exports:
         export = export_id(tenant, request, str(view.changed_at))
         record = await self._records.get(export)
         if record is None or record.unfinished or await self._is_to_be_made_again(record):
-            await self._begin(tenant, export, request)
+            await self._begin(tenant, export, request, record)
         return await self._wait(tenant, export, wait_s)
 
     async def get(self, tenant: str, export: str, wait_s: float = 0) -> ExportView:
         """An export as it stands; NotFound for another tenant's."""
         record = await self._record(tenant, export)
         if record.unfinished:
-            await self._begin(tenant, export, record.request)
+            await self._begin(tenant, export, record.request, record)
         return await self._wait(tenant, export, wait_s)
 
     async def expire(self, tenant: str, before: datetime) -> Expired:
@@ -153,11 +153,11 @@ class Exports:
         """End the jobs that run; another worker goes on with them."""
         await end_all(self._jobs.values())
 
-    async def _begin(self, tenant: str, export: str, request: ExportRequest) -> None:
-        """Run the export here, unless it runs somewhere."""
+    async def _begin(self, tenant: str, export: str, request: ExportRequest, seen: Record | None) -> None:
+        """Run the export here, unless it runs somewhere or has ended since its record was ``seen``."""
         if export in self._jobs:
             return
-        attempts = await self._records.begin(tenant, export, request)
+        attempts = await self._records.begin(tenant, export, request, seen)
         if attempts == 0:
             return
         if attempts > MOST_ATTEMPTS:
@@ -175,7 +175,7 @@ class Exports:
             await self._records.settle(export)
         elif record.unfinished:
             log.info("an export is taken over", export=export, tenant=record.tenant)
-            await self._begin(record.tenant, export, record.request)
+            await self._begin(record.tenant, export, record.request, record)
         elif await self._records.hold(export):
             try:
                 await self._clear_up(record)
@@ -237,7 +237,7 @@ class Exports:
     async def _written(self, request: ExportRequest, rows: Rows, progress: _Progress) -> AsyncGenerator[bytes]:
         """The file's bytes, made in a thread."""
         self._scratch.mkdir(parents=True, exist_ok=True)
-        pieces: Any = chunks(request, Rows(rows.total, _counted(rows.frames, progress)), self._scratch)
+        pieces: Any = chunks(request, replace(rows, frames=_counted(rows.frames, progress)), self._scratch)
         try:
             # a thread cannot be cancelled: it is waited for, and ends with its next frame
             while (piece := await to_the_end(asyncio.to_thread(next, pieces, None))) is not None:
@@ -301,10 +301,11 @@ class Exports:
 
 def _rows(view: TenantView, request: ExportRequest) -> Rows:
     """What matches as of now, oldest first: an order that does not depend on which replica answers."""
-    snapshot = view.snapshot
+    changed_ms, snapshot = view.changed_at.ms, view.snapshot
     matched = snapshot.select(condition(request.where, view.standing_id), ["stream_ms", "stream_seq"])
     places = matched.sort("stream_ms", "stream_seq").select("piece", "row")
-    return Rows(places.height, snapshot.batches(places, columns_read(request), CHUNK_ROWS))
+    as_of = datetime.fromtimestamp(changed_ms / 1000, UTC)
+    return Rows(places.height, as_of, snapshot.batches(places, columns_read(request), CHUNK_ROWS))
 
 
 def _counted(frames: Generator[pl.DataFrame], progress: _Progress) -> Generator[pl.DataFrame]:

@@ -2,7 +2,7 @@
 
 CSV is for spreadsheets (RFC 4180, one documented header, text that cannot run as a formula), JSON and JSON lines are
 for programs and carry the whole lead, Excel is the CSV's columns as a workbook, Parquet keeps types. The same rows are
-the same bytes (Excel apart, which dates its file), so an upload that broke off can be gone on with.
+the same bytes, so an upload that broke off can be gone on with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -88,12 +89,13 @@ def kind_of(request: ExportRequest) -> FileKind:
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What is written: frames of at most ``CHUNK_ROWS`` rows with the columns that ``columns_read`` names,
-    oldest lead first.
+    oldest lead first, and the moment they are as of: of the last change to the tenant's leads, in UTC.
 
     ``frames`` is gone through once, and closed by who goes through it.
     """
 
     total: int
+    as_of: datetime
     frames: Generator[pl.DataFrame]
 
 
@@ -161,6 +163,8 @@ def _excel(request: ExportRequest, rows: Rows, scratch: Path) -> Iterator[bytes]
             "use_zip64": True,
         }
         with xlsxwriter.Workbook(str(path), options) as workbook:
+            # the time of writing would make the same leads another file with each worker that goes on with it
+            workbook.set_properties({"created": rows.as_of})
             sheet, used = _sheet(workbook, request), 1
             for frame in rows.frames:
                 for row in text_cells(frame, request).iter_rows():

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 
 from control_plane.errors import Unavailable
 from control_plane.store.client import LeadStore
+from control_plane.store.export_records import Records
 from control_plane.store.models import ExportRequest, ExportView, LeadQuery
 from control_plane.store.objects import EXPORT_DAYS, ORPHAN_DAYS
 from control_plane.store.options import StoreOptions
@@ -323,3 +325,19 @@ async def test_a_bucket_of_our_own_forgets(store: LeadStore, options: StoreOptio
     assert [(rule["Filter"]["Prefix"], rule["Expiration"]["Days"]) for rule in expiring] == [("exports/", EXPORT_DAYS)]
     aborting = [rule["AbortIncompleteMultipartUpload"] for rule in rules if "AbortIncompleteMultipartUpload" in rule]
     assert aborting == [{"DaysAfterInitiation": ORPHAN_DAYS}]
+
+
+async def test_an_export_that_ended_meanwhile_is_not_begun_again(valkey: Redis, keys: Keys) -> None:
+    """A worker that looked before another one was done, and begins after."""
+    first, second = (Records(valkey, keys, token, timedelta(minutes=1)) for token in ("one", "two"))
+    request = ExportRequest()
+    assert await first.begin("acme", "exp_a", request, seen=None) == 1
+    running = await second.get("exp_a")
+    assert await second.begin("acme", "exp_a", request, running) == 0, "it has an owner"
+    assert await first.end("exp_a", "ready", settled=True)
+    for seen in (None, running):
+        assert await second.begin("acme", "exp_a", request, seen) == 0
+    ready = await second.get("exp_a")
+    assert ready is not None
+    assert ready.status == "ready"
+    assert await second.begin("acme", "exp_a", request, ready) == 1, "somebody who knows that, and that the file is gone"

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,14 @@ HEADER = (
 )
 
 
+AS_OF = datetime(2026, 9, 1, 12, 30, tzinfo=UTC)
+
+
 def rows(request: ExportRequest, *leads: Lead, at_once: int = 2) -> Rows:
     columns = columns_read(request)
     sightings = [Sighting(Position(1, n), "acme", "tsk_1", "", each) for n, each in enumerate(leads)]
     frame = frame_of([view_row(sighting.lead, [sighting]) for sighting in sightings], VIEW_SCHEMA).select(columns)
-    return Rows(frame.height, (part for part in frame.iter_slices(at_once)))
+    return Rows(frame.height, AS_OF, (part for part in frame.iter_slices(at_once)))
 
 
 def csv_of(request: ExportRequest, *leads: Lead) -> str:
@@ -149,6 +153,16 @@ def test_the_same_leads_are_the_same_bytes_however_they_come(file_format: Export
     if file_format != "parquet":  # whose row groups are what comes at once
         assert b"".join(chunks(request, rows(request, *leads, at_once=1), tmp_path)) == first
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workbook_is_dated_by_its_leads(tmp_path: Path) -> None:
+    request = ExportRequest(format="excel")
+    book = b"".join(chunks(request, rows(request, lead(1)), tmp_path))
+    with zipfile.ZipFile(io.BytesIO(book)) as parts:
+        core = etree.fromstring(parts.read("docProps/core.xml"))
+        assert {entry.date_time[0] for entry in parts.infolist()} == {1980}, "zip's way to say none"
+    dates = {element.text for element in core if etree.QName(element).localname in {"created", "modified"}}
+    assert dates == {"2026-09-01T12:30:00Z"}
 
 
 @pytest.mark.parametrize(
