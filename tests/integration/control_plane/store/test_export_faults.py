@@ -340,4 +340,4 @@ async def test_an_export_that_ended_meanwhile_is_not_begun_again(valkey: Redis, 
     ready = await second.get("exp_a")
     assert ready is not None
     assert ready.status == "ready"
-    assert await second.begin("acme", "exp_a", request, ready) == 1, "somebody who knows that, and that the file is gone"
+    assert await second.begin("acme", "exp_a", request, ready) == 1, "who knows that finds the file gone"
