@@ -104,6 +104,7 @@ class LiveUnit:
     async def run(self, on_over: Callable[[], None]) -> None:
         """Run it to its end. ``on_over`` is called when the slot may take the next unit."""
         lane: Lane | None = None
+        log.info("unit_begun", unit=self.order.unit, slot=self._slot.index, fence=self.order.fence)
         try:
             async with asyncio.timeout(LEND_TIMEOUT.total_seconds()):
                 lane = await self._slot.lend()
@@ -117,7 +118,9 @@ class LiveUnit:
             self._capture.clear()
             if lane is not None:
                 self._slot.give_back(lane)
-        log.info("unit_over", unit=self.order.unit, outcome=result.outcome.value, error=result.error)
+        log.info(
+            "unit_over", unit=self.order.unit, fence=self.order.fence, outcome=result.outcome.value, error=result.error
+        )
         self._out.end(result.outcome, result.error, result.detail, retryable=result.retryable)
         on_over()
 

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     queue_cap: int = Field(10_000, ge=1, description="units that may wait in the whole fleet")
     tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")
     tenant_max_running: int = Field(32, ge=1, description="units of a tenant that run at once")
+    lease_log: int = Field(
+        10_000, ge=0, description="grants and ends of leases that are kept for whoever asks what happened; 0: none"
+    )
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
     retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
     store_memory_mb: int = Field(

@@ -85,6 +85,11 @@ class Keys:
         """hash · deleted with its node · scripts · scripts, API: state, unit, fence, port."""
         return f"{self.root}:slot:{slot}"
 
+    def leases(self) -> str:
+        """stream k, slot, unit, fence, state · MAXLEN ~ the setting ``lease_log`` · scripts · operators, checker of
+        the fault tests: what became of each lease, in order."""
+        return f"{self.root}:leases"
+
     def free(self, label: str) -> str:
         """zset slot → free since (ms) · scripts · scripts: what may be leased to units that ask for a label."""
         return f"{self.root}:free:{label}"

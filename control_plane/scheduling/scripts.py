@@ -49,6 +49,8 @@ class Limits:
     enrichment_wait_ms: int = 5_000
     enrichment_patience_ms: int = 900_000
     enrichment_memory_s: int = 30 * 86_400
+    # Entries that the log of leases keeps, about 120 bytes each; 0 for no log.
+    lease_log: int = 10_000
     # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
     dispatch_max: int = 32
 

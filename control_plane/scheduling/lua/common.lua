@@ -39,6 +39,14 @@ local function index_of(unit) return string.match(unit, '%.(%d+)$') end
 local function node_of(slot) return string.match(slot, '^(.+)/%d+$') end
 local function slot_index(slot) return string.match(slot, '/(%d+)$') end
 
+-- What became of each lease, in order: `granted`, `ended` (the unit has left it, `state` says to what), `freed` (the slot
+-- is empty again; a little later when the node must still let go).
+local function log_lease(kind, slot, unit, fence, state)
+  if LIMITS.lease_log == 0 then return end
+  redis.call('XADD', K.leases(), 'MAXLEN', '~', LIMITS.lease_log, '*', 'k', kind, 'slot', slot, 'unit', unit,
+             'fence', fence, 'state', state or '')
+end
+
 -- Events ------------------------------------------------------------------------------------------------------------
 
 local function emit(task, kind, data)
@@ -163,8 +171,11 @@ end
 
 -- The slot has no unit any more. It is offered only when its Chrome lives and its node takes work.
 local function release(slot)
-  local fence = redis.call('HGET', K.slot(slot), 'fence')
-  if fence then redis.call('ZREM', K.deadlines(), 'grace|' .. slot .. '|' .. fence) end
+  local held = redis.call('HMGET', K.slot(slot), 'unit', 'fence')
+  if held[2] then
+    redis.call('ZREM', K.deadlines(), 'grace|' .. slot .. '|' .. held[2])
+    log_lease('freed', slot, held[1], held[2])
+  end
   redis.call('HDEL', K.slot(slot), 'unit', 'fence', 'granted', 'granted_id')
   local chrome = redis.call('HGET', K.slot(slot), 'chrome')
   local state = redis.call('HGET', K.node(node_of(slot)), 'state')
@@ -293,6 +304,8 @@ end
 
 local function left_running(unit, to)
   local task = task_of(unit)
+  local lease = redis.call('HMGET', K.unit(unit), 'slot', 'fence')
+  log_lease('ended', lease[1], unit, lease[2], to)
   move(unit, 'running', to)
   redis.call('HDEL', K.unit(unit), 'slot', 'fence')
   local tenant = redis.call('HGET', K.task(task), 'tenant')
@@ -407,6 +420,7 @@ local function grant(slot, unit)
   local id = command(node, 'run', 'unit', unit, 'fence', fence, 'slot', slot_index(slot), 'platform', u[1], 'query', u[2],
                      'options', t[2], 'checkpoint', cjson.encode(checkpoint), 'attempt', attempt)
   redis.call('HSET', K.slot(slot), 'state', 'leased', 'unit', unit, 'fence', fence, 'granted', NOW, 'granted_id', id)
+  log_lease('granted', slot, unit, fence)
 
   redis.call('HSET', K.task(task), 'current_query', u[2], 'current_platform', u[1])
   if not t[3] then
