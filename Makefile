@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test soak lint bench lock clean setup chromium libreoffice
+.PHONY: help demo up test faults soak lint bench lock clean setup chromium libreoffice
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ up: chromium ## run the whole stack on this machine until Ctrl-C
 
 test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
+	@$(BIN)/python -m pytest tests/faults -m "not soak" -s $(ARGS)
 
 soak: chromium ## run the slow tests that kill and starve for minutes
 	@$(BIN)/python -m pytest -m soak -s $(ARGS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-import socket
-import struct
 from dataclasses import dataclass, field
 from enum import Enum, auto
+
+from tests.tcp_proxy import reset
 
 PIECE = 64 * 1024
 SLOW_PART_S = 2.5
@@ -106,7 +105,7 @@ class FaultProxy:
                 await asyncio.Event().wait()
             case Fault.RESET:
                 await reader.readexactly(length // 2)
-                _reset(writer)
+                reset(writer)
             case Fault.SLOW_DOWN | Fault.INTERNAL_ERROR:
                 await reader.readexactly(length)
                 status, code = (503, b"SlowDown") if fault is Fault.SLOW_DOWN else (500, b"InternalError")
@@ -132,7 +131,7 @@ class FaultProxy:
                 await asyncio.sleep(pause_s)
             answer = await from_server.read()
             if fault is Fault.ANSWER_LOST:
-                _reset(writer)
+                reset(writer)
             else:
                 writer.write(answer)
                 await writer.drain()
@@ -145,11 +144,3 @@ class FaultProxy:
                 rule.times -= 1
                 return rule.fault
         return None
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST instead of FIN."""
-    connection: socket.socket = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

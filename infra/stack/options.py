@@ -55,6 +55,11 @@ class Options:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further ``LEADFLEET_…`` settings of all parts."""
     programs: Programs = field(default_factory=Programs)
+    valkey_port: int | None = None
+    """None takes any that is free, as for ``s3_port``."""
+    s3_port: int | None = None
+    reach: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Loopback ports at which a part finds ``valkey`` or ``s3``, when not at their own: a network between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +89,23 @@ class Environments:
     @property
     def control_url(self) -> str:
         """Valkey as the control plane reaches it; holds a password."""
-        return f"redis://{CONTROL_USER}:{self._secrets.control_password}@127.0.0.1:{self._ports.valkey}/0"
+        return self._control_url(self._ports.valkey)
 
     @property
     def s3_endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._ports.s3}"
+        return _endpoint(self._ports.s3)
 
     def control_plane(self, replica: int) -> dict[str, str]:
         """For the replica with this index, from 0."""
+        reach = self._options.reach.get(f"control-plane-{replica + 1}", {})
         return (
             self._base
             | self._common
             | {
-                "LEADFLEET_REDIS_URL": self.control_url,
+                "LEADFLEET_REDIS_URL": self._control_url(reach.get("valkey", self._ports.valkey)),
                 "LEADFLEET_BIND": f"127.0.0.1:{self._ports.http[replica]}",
                 "LEADFLEET_REPLICA": f"local-{replica + 1}",
-                "LEADFLEET_S3_ENDPOINT": self.s3_endpoint,
+                "LEADFLEET_S3_ENDPOINT": _endpoint(reach.get("s3", self._ports.s3)),
                 "LEADFLEET_S3_BUCKET": BUCKET,
                 "LEADFLEET_S3_REGION": REGION,
                 "LEADFLEET_LEADS_URI": f"file://{self._state.leads}",
@@ -115,7 +121,8 @@ class Environments:
     def node(self, node: str) -> dict[str, str]:
         """For the node of this name. It knows how to knock, and no secret beyond that."""
         known = {k: v for k, v in self._base.items() if k not in CONTROL_PLANE_ONLY}
-        join = f"redis://{JOIN_USER}:{self._secrets.join_password}@127.0.0.1:{self._ports.valkey}/0"
+        valkey = self._options.reach.get(node, {}).get("valkey", self._ports.valkey)
+        join = f"redis://{JOIN_USER}:{self._secrets.join_password}@127.0.0.1:{valkey}/0"
         return (
             known
             | self._common
@@ -130,3 +137,10 @@ class Environments:
     def server(self) -> dict[str, str]:
         """For Valkey, S3 and the town, which take no settings of ours."""
         return {k: v for k, v in self._base.items() if k not in CONTROL_PLANE_ONLY}
+
+    def _control_url(self, port: int) -> str:
+        return f"redis://{CONTROL_USER}:{self._secrets.control_password}@127.0.0.1:{port}/0"
+
+
+def _endpoint(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

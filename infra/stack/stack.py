@@ -157,7 +157,13 @@ class Stack:
         if self.options.http_port is not None:
             ports.require_free(self.options.http_port)
             first = self.options.http_port
-        return Ports(valkey=others.pop(), s3=others.pop(), town=others.pop(), http=(first, *others))
+        valkey_port, s3_port, town = others.pop(), others.pop(), others.pop()
+        return Ports(
+            valkey=self.options.valkey_port or valkey_port,
+            s3=self.options.s3_port or s3_port,
+            town=town,
+            http=(first, *others),
+        )
 
     def _servers(self) -> list[Child]:
         servers = [

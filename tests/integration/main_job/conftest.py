@@ -2,121 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from infra.stack.options import Options
-from infra.stack.stack import Stack
-from tests.support import wait_until
-
-TERMINAL = {"completed", "error", "stopped"}
-
-
-@dataclass
-class Client:
-    """A client of the public API; ``replica`` picks whom it asks."""
-
-    stack: Stack
-    session: aiohttp.ClientSession
-
-    def url(self, path: str, replica: int = 0) -> str:
-        return self.stack.urls[replica] + path
-
-    async def get(self, path: str, replica: int = 0) -> Any:
-        async with self.session.get(self.url(path, replica)) as answer:
-            assert answer.status == 200, (path, answer.status, await answer.text())
-            return await answer.json()
-
-    async def post(self, path: str, body: Any = None, replica: int = 0) -> Any:
-        async with self.session.post(self.url(path, replica), json=body) as answer:
-            assert answer.status == 200, (path, answer.status, await answer.text())
-            return await answer.json()
-
-    async def start(self, *queries: str, platform: str = "website", **options: Any) -> str:
-        body = {"queries": list(queries), "platforms": [platform], **options}
-        return (await self.post("/api/scraper/start", body))["task_id"]
-
-    async def status(self, task: str, replica: int = 0) -> dict[str, Any]:
-        return await self.get(f"/api/scraper/status/{task}", replica)
-
-    async def ended(self, *tasks: str, timeout: float = 120, replica: int = 0) -> list[dict[str, Any]]:
-        """The final states of tasks. A replica that is being killed meanwhile is waited for."""
-        found: dict[str, dict[str, Any]] = {}
-
-        async def all_ended() -> bool:
-            for task in set(tasks) - set(found):
-                try:
-                    state = await self.status(task, replica)
-                except aiohttp.ClientError:
-                    return False
-                if state["status"] in TERMINAL:
-                    found[task] = state
-            return len(found) == len(set(tasks))
-
-        await wait_until(all_ended, timeout=timeout, description=f"{len(tasks)} tasks to end")
-        return [found[task] for task in tasks]
-
-    async def events(self, task: str, replica: int = 0, last_event_id: str | None = None) -> list[dict[str, Any]]:
-        """All events of an ended task, from the first or after ``last_event_id``."""
-        query = f"?last_event_id={last_event_id}" if last_event_id else "?last_event_id=0-0"
-        told = []
-        async with self.session.ws_connect(self.url(f"/api/scraper/ws/events/{task}{query}", replica)) as socket:
-            while not told or told[-1]["type"] not in {"task_completed", "task_error", "task_stopped"}:
-                told.append(await asyncio.wait_for(socket.receive_json(), 10))
-        return told[1:]
-
-
-class Gate:
-    """A site at every ``*.gate.test`` whose pages answer only as many visitors as were let in."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self._let_in = asyncio.Semaphore(0)
-
-    def let_in(self, visitors: int) -> None:
-        for _ in range(visitors):
-            self._let_in.release()
-
-    async def answer(self, request: web.Request) -> web.Response:
-        if request.path != "/":
-            return web.Response(status=404)
-        await self._let_in.acquire()
-        return web.Response(text=f"<title>{request.host}</title>", content_type="text/html")
+from tests.stacks import Client, Gate, client_of, gated_site
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gate() -> AsyncIterator[Gate]:
-    gate = Gate()
-    application = web.Application()
-    application.router.add_get("/{path:.*}", gate.answer)
-    runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    gate.port = runner.addresses[0][1]
-    yield gate
-    await runner.cleanup()
+    async with gated_site() as gate:
+        yield gate
 
 
 def options(state: Path, gate: Gate) -> Options:
     allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
     return Options(state=state, replicas=2, nodes=2, slots=2, town=True, egress_allow=allowed)
-
-
-@contextlib.asynccontextmanager
-async def client_of(options: Options) -> AsyncIterator[Client]:
-    async with Stack(options) as stack:
-        headers = {"Authorization": f"Bearer {stack.api_key}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            yield Client(stack, session)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from infra.sample_town.score import score
 from infra.sample_town.truth import load_truth
-from tests.integration.main_job.conftest import Client, Gate
+from tests.stacks import Client, Gate
 from tests.support import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 
 from infra.stack.options import Options
-from tests.integration.main_job.conftest import Client, client_of
+from tests.stacks import Client, client_of
 from tests.support import shared_data
 
 PAGES_A_CORPUS = 15

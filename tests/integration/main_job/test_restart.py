@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.main_job.conftest import Client, Gate, client_of, options
+from tests.integration.main_job.conftest import options
+from tests.stacks import Client, Gate, client_of
 from tests.support import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

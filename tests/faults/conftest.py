@@ -1,0 +1,34 @@
+"""Each module gets one running fleet; after each test the checker reads what its clients were told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.fleet import FaultyFleet, faulty_fleet, fleet_options
+from tests.faults.site import Sites, sites
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site() -> AsyncIterator[Sites]:
+    async with sites() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_fleet(tmp_path_factory: pytest.TempPathFactory, site: Sites) -> AsyncIterator[FaultyFleet]:
+    directory = tmp_path_factory.mktemp("fleet")
+    options = fleet_options(directory / "state", [f"*.site.test=127.0.0.1:{site.port}"])
+    async with faulty_fleet(options, directory / "ledger") as fleet:
+        await fleet.begin()
+        yield fleet
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def fleet(running_fleet: FaultyFleet, site: Sites) -> AsyncIterator[FaultyFleet]:
+    """The module's fleet; the invariants are checked when the test is over."""
+    yield running_fleet
+    site.let_go()
+    assert await running_fleet.check() == []

@@ -1,0 +1,69 @@
+"""Small business sites that know who asked for what, and whose pages can be held back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+PAGES = 6
+"""Pages of a site: its home, and contact pages that it links to."""
+
+
+class Sites:
+    """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.visits: Counter[str] = Counter()
+        """By ``host/path``: how often a page was asked for."""
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """From now on contact pages are answered only after ``let_go``; homes are answered."""
+        self._open.clear()
+
+    def let_go(self) -> None:
+        self._open.set()
+
+    def of(self, host: str) -> int:
+        """How often pages of a site were asked for."""
+        return sum(times for page, times in self.visits.items() if page.startswith(f"{host}/"))
+
+    async def answer(self, request: web.Request) -> web.Response:
+        paths = ["/", *(f"/contact/{number}" for number in range(1, PAGES))]
+        if request.path not in paths:
+            return web.Response(status=404)
+        self.visits[f"{request.host}{request.path}"] += 1
+        number = paths.index(request.path)
+        if number:
+            await self._open.wait()
+        name = request.host.partition(".")[0]
+        links = "".join(f'<li><a href="{path}">Contact {path[-1]}</a></li>' for path in paths[1:]) if not number else ""
+        serial = int(name.rpartition("-")[2]) if name.rpartition("-")[2].isdigit() else 0
+        phone = f"+1 {212 + serial // 1000 % 10} 555 {serial % 100:02}{number:02}"
+        body = (
+            f"<!doctype html><html lang=en><title>{name} {number}</title><h1>{name}</h1><ul>{links}</ul>"
+            f'<p>Call us: <a href="tel:{phone}">{phone}</a></p>'
+        )
+        return web.Response(text=body, content_type="text/html")
+
+
+@contextlib.asynccontextmanager
+async def sites() -> AsyncIterator[Sites]:
+    """Sites that serve."""
+    made = Sites()
+    application = web.Application()
+    application.router.add_get("/{path:.*}", made.answer)
+    runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.port = runner.addresses[0][1]
+    try:
+        yield made
+    finally:
+        await runner.cleanup()
