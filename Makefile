@@ -19,7 +19,8 @@ test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
-	@$(BIN)/python -m pytest tests/faults -m "not soak" -s $(ARGS)
+	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration -m faults $(ARGS)
 
 soak: chromium ## run the slow tests that kill and starve for minutes
 	@$(BIN)/python -m pytest -m soak -s $(ARGS)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.faults.fleet import FaultyFleet, faulty_fleet, fleet_options
+from tests.faults.fleet import SLACK, FaultyFleet, faulty_fleet, fleet_options
+from tests.faults.ledger import MEASURED, Recovered
 from tests.faults.site import Sites, sites
 
 
@@ -32,3 +33,15 @@ async def fleet(running_fleet: FaultyFleet, site: Sites) -> AsyncIterator[Faulty
     yield running_fleet
     site.let_go()
     assert await running_fleet.check() == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table scenario → figure; bounds are those of the design, times without the slack of tests."""
+    if MEASURED:
+        terminalreporter.section("what was measured")
+    for fact in MEASURED:
+        if isinstance(fact, Recovered):
+            figure, bound = f"{fact.seconds:.2f} s", f"{fact.bound_s / SLACK:g} s"
+        else:
+            figure, bound = f"{fact.size:,.0f}", f"{fact.bound:,.0f}"
+        terminalreporter.write_line(f"{fact.what:<60} {figure:>16}   of {bound}")

@@ -175,6 +175,10 @@ Fact = (
 _KINDS: dict[str, Any] = {kind.KIND: kind for kind in get_args(Fact)}
 
 
+MEASURED: list[Recovered | Sized] = []
+"""What all ledgers of this process were told of times and sizes, for the table that ``make faults`` ends with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One fact and when it was written down, in Unix seconds."""
@@ -193,6 +197,8 @@ class Ledger:
 
     def note(self, fact: Fact) -> None:
         """Write it down, now."""
+        if isinstance(fact, Recovered | Sized):
+            MEASURED.append(fact)
         self._file.write(json.dumps({"at": time.time(), "kind": fact.KIND, **asdict(fact)}) + "\n")
 
     def ran(self, node: str, log: Path) -> None:

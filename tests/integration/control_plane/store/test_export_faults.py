@@ -115,8 +115,8 @@ async def assert_whole(view: ExportView) -> None:
         (Fault.INTERNAL_ERROR, COMPLETE, 1),
         (Fault.RESET, PART, 3),
         (Fault.SILENT, SECOND, 1),
-        (Fault.DEAF, SECOND, 1),
-        (Fault.SLOW, SECOND, 1),
+        pytest.param(Fault.DEAF, SECOND, 1, marks=pytest.mark.faults),
+        pytest.param(Fault.SLOW, SECOND, 1, marks=pytest.mark.faults),
         (Fault.ANSWER_LOST, COMPLETE, 1),
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Fault) else "",
@@ -142,7 +142,7 @@ async def test_a_fault_that_passes_is_not_noticed(
     [
         (Fault.SLOW_DOWN, SECOND, "failed at upload part: SlowDown"),
         (Fault.INTERNAL_ERROR, COMPLETE, "failed at complete multipart upload: InternalError"),
-        (Fault.DEAF, SECOND, "failed at upload part: no answer in 2 times 10 s"),
+        pytest.param(Fault.DEAF, SECOND, "failed at upload part: no answer in 2 times 10 s", marks=pytest.mark.faults),
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Fault) else "",
 )
@@ -168,6 +168,7 @@ async def test_a_fault_that_stays_fails_the_export_and_leaves_no_parts(
     await assert_whole(await made(store))
 
 
+@pytest.mark.faults
 async def test_parts_that_could_not_be_removed_are_removed_later(
     store: LeadStore, options: StoreOptions, leads: None, proxy: FaultProxy, s3: Any
 ) -> None:
@@ -183,6 +184,7 @@ async def test_parts_that_could_not_be_removed_are_removed_later(
     await wait_until(cleared, LONG_S, "the parts to be removed")
 
 
+@pytest.mark.faults
 async def test_filters_answer_while_storage_is_silent(store: LeadStore, leads: None, proxy: FaultProxy) -> None:
     await ready(store)
     proxy.fail(Fault.DEAF, ".")
