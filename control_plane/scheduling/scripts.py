@@ -53,6 +53,8 @@ class Limits:
     lease_log: int = 10_000
     # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
     dispatch_max: int = 32
+    # Units of an ended task whose records one call closes, about 2 µs each.
+    sweep_max: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
+    """What one call did; ``more`` when it came to one of its bounds and another call has work at once."""
+
     nodes: int
     retries: int
     deadlines: int
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
