@@ -93,6 +93,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             queue_cap=settings.queue_cap,
             tenant_daily_units=settings.tenant_daily_units,
             tenant_max_running=settings.tenant_max_running,
+            tenant_max_queued=settings.tenant_max_queued,
+            idle_ms=settings.unit_idle_timeout // timedelta(milliseconds=1),
             lease_log=settings.lease_log,
             retention_s=int(settings.retention.total_seconds()),
             enrichment_patience_ms=settings.enrichment_patience // timedelta(milliseconds=1),
