@@ -352,6 +352,9 @@ local function bury(unit, reason, detail)
   log_event(task, 'error', u[2] .. ' was given up: ' .. detail, unit)
 end
 
+-- A browser that died under a unit says nothing about the site: the first time it is not waited.
+local BROWSER_LOST = { chrome_died = true, chrome_lost = true, driver_lost = true }
+
 -- A running unit goes back: `cost` is 'delivery' (its node was lost), 'attempt' (it failed) or 'none' (handed back).
 -- Its slot is the caller's business. `reason` and `detail` are what a dead letter will say.
 local function give_back(unit, cost, reason, detail, retryable)
@@ -367,7 +370,7 @@ local function give_back(unit, cost, reason, detail, retryable)
     bury(unit, reason, detail)
   elseif redis.call('HGET', K.task(task), 'paused') == '1' then
     left_running(unit, 'paused')
-  elseif cost == 'attempt' then
+  elseif cost == 'attempt' and not (spent == 1 and BROWSER_LOST[reason]) then
     left_running(unit, 'retrying')
     redis.call('ZADD', K.retries(), NOW + LIMITS.backoff_ms * 2 ^ (spent - 1), unit)
     count('errors:' .. reason)
@@ -375,6 +378,7 @@ local function give_back(unit, cost, reason, detail, retryable)
   else
     left_running(unit, 'queued')
     enqueue(unit)
+    if cost == 'attempt' then count('errors:' .. reason) end
     log_event(task, 'warning', 'Queued again: ' .. detail, unit)
   end
   admit(task)
