@@ -104,7 +104,7 @@ class Keys:
     def tenant(self, tenant: str) -> str:
         """hash · kept · scripts, CLI · scripts, API: limits (``max_running``, ``max_queued``,
         ``daily_units``: absent ones are the fleet's), units ``running``, ``pending`` (waiting or queued) and in the
-        ``backlog`` (retrying and paused ones as well)."""
+        ``backlog`` (retrying and paused ones as well), and ``served``, its turn."""
         return f"{self.root}:tenant:{tenant}"
 
     def tenant_tasks(self, tenant: str) -> str:

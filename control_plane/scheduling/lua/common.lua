@@ -118,15 +118,20 @@ local function may_run(tenant)
   return tonumber(limits[1] or 0) < tonumber(limits[2] or LIMITS.tenant_max_running)
 end
 
--- A tenant that joins goes before all who were served since the last grant, in order of joining: a flood that holds
--- every slot delays the first unit of somebody else by no more than what its shortest unit still takes.
+-- A tenant that joins goes before the one that was served last, in order of joining: a flood that holds every slot
+-- delays the first unit of somebody else by no more than what its shortest unit still takes. Who was served last and joins
+-- again is still the one that was served last.
 local JOINS_A_TURN = 1000
 
-local function turn_of_joining() return redis.call('INCR', K.turns()) end
+local function turn_of_joining(tenant)
+  local joined = redis.call('INCR', K.turns())
+  return int(math.max(joined, tonumber(redis.call('HGET', K.tenant(tenant), 'served') or 0)))
+end
 
-local function turn_of_served()
+local function turn_of_served(tenant)
   local turn = (math.floor(tonumber(redis.call('GET', K.turns()) or 0) / JOINS_A_TURN) + 1) * JOINS_A_TURN
   redis.call('SET', K.turns(), int(turn))
+  redis.call('HSET', K.tenant(tenant), 'served', int(turn + JOINS_A_TURN - 1))
   return int(turn + JOINS_A_TURN - 1)
 end
 
@@ -135,7 +140,7 @@ local function ring_update(label, tenant)
   redis.call(queued and 'SADD' or 'SREM', K.queued_tenants(label), tenant)
   if queued and may_run(tenant) then
     if not redis.call('ZSCORE', K.ring(label), tenant) then
-      redis.call('ZADD', K.ring(label), turn_of_joining(), tenant)
+      redis.call('ZADD', K.ring(label), turn_of_joining(tenant), tenant)
     end
   else
     redis.call('ZREM', K.ring(label), tenant)
@@ -476,7 +481,7 @@ local function dispatch()
       local tenant = slot and redis.call('ZRANGE', K.ring(label), 0, 0)[1]
       if not tenant then break end
       local unit = redis.call('ZPOPMIN', K.queue(label, tenant))[1]
-      redis.call('ZADD', K.ring(label), turn_of_served(), tenant)
+      redis.call('ZADD', K.ring(label), turn_of_served(tenant), tenant)
       grant(slot, unit)
       ring_update(label, tenant)
       left = left - 1
