@@ -116,7 +116,7 @@ class FakeNodes:
         """Units end completed, then the nodes leave."""
         self.let_go()
         with contextlib.suppress(TimeoutError):
-            await _until(lambda: not self.units)
+            await until(lambda: not self.units)
         try:
             for node in self._nodes.values():
                 await self._say(node, Goodbye(node.boot, "the end"))
@@ -143,7 +143,7 @@ class FakeNodes:
     async def _enter(self, node: _Node) -> None:
         password = hashlib.sha256(node.boot.encode()).hexdigest()
         await self._client.xadd(self._keys.join(), Join(node.name, password, node.boot).to_fields())
-        await _until(lambda: self._client.zscore(self._keys.known(), node.name))
+        await until(lambda: self._client.zscore(self._keys.known(), node.name))
         slots = [{"index": index, "port": 9_000 + index} for index in range(self._slots)]
         await self._say(node, Register(node.boot, slots, version="fake"))
 
@@ -223,8 +223,8 @@ class FakeNodes:
         await self._client.xadd(self._keys.out(node.name), message.to_fields())
 
 
-async def _until(holds: Callable[[], Any]) -> None:
-    """Poll a predicate, plain or async; TimeoutError after WELCOME_S."""
+async def until(holds: Callable[[], Any]) -> None:
+    """Poll a predicate, plain or async, until it holds; TimeoutError after WELCOME_S."""
     async with asyncio.timeout(WELCOME_S):
         while True:
             found = holds()

@@ -132,11 +132,11 @@ class Load:
             statuses=dict(self._statuses),
             unexpected=dict(self._unexpected),
             calls_per_s=round(len(self._calls) / plan.seconds, 1),
-            call_p50_ms=_percentile(self._calls, 0.5),
-            call_p99_ms=_percentile(self._calls, 0.99),
+            call_p50_ms=percentile(self._calls, 0.5),
+            call_p99_ms=percentile(self._calls, 0.99),
             events=len(self._delays),
-            event_p50_ms=_percentile(self._delays, 0.5),
-            event_p99_ms=_percentile(self._delays, 0.99),
+            event_p50_ms=percentile(self._delays, 0.5),
+            event_p99_ms=percentile(self._delays, 0.99),
             picture_mb_per_s=round(self._picture_bytes / plan.seconds / 1e6, 1),
         )
 
@@ -220,7 +220,8 @@ async def under_load(plan: Plan) -> Report:
     return Report(**json.loads(told))
 
 
-def _percentile(values: Sequence[float], part: float) -> float:
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which a ``part`` of them lies; 0 of none."""
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))], 1) if ordered else 0.0
 
