@@ -21,7 +21,8 @@ from redis.exceptions import RedisError
 
 from browser_node.launcher import tied
 from control_plane.scheduling.ingest import UnitFacts, checked_events, checked_results
-from control_plane.scheduling.scripts import Limits, NewTask, Scripts, Submitted
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import NewTask, Scripts, Submitted
 from fleet import ids, messages
 from fleet.cancellation import end_all
 from fleet.connect import Store
@@ -77,7 +78,10 @@ class FakeFleet:
         self._listening: Store = Redis.from_pool(
             BlockingConnectionPool.from_url(url, max_connections=nodes + 1, **pool)
         )
-        limits = Limits(queue_cap=10_000_000, tenant_daily_units=10_000_000, session_ttl_ms=3_600_000)
+        limits = Limits(
+            queue_cap=10_000_000, tenant_daily_units=10_000_000, tenant_max_queued=10_000_000, session_ttl_ms=3_600_000,
+            idle_ms=3_600_000,
+        )  # fmt: skip
         self.scripts = Scripts(self.client, self.keys, limits)
         self.leases: dict[str, dict[str, Run]] = defaultdict(dict)
         self._seen = dict.fromkeys(self.nodes, "0-0")
