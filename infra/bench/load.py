@@ -90,7 +90,7 @@ CALLS = (
     _Call("status", 40, "GET", "/api/scraper/status/{task}", 200),
     _Call("tasks", 10, "GET", "/api/tasks?limit=20", 200),
     _Call("queue", 8, "GET", "/api/tasks/queue/status", 200),
-    _Call("health", 8, "GET", "/health", 200),
+    _Call("live", 8, "GET", "/health/live", 200),
     _Call("slots", 3, "GET", "/api/fleet/slots", 200),
     _Call("filter", 4, "POST", "/api/filters/leads", 200, b'{"limit": 20}'),
     _Call("start", 1, "POST", "/api/scraper/start", 200, b'{"queries": ["http://load.site.test/"]}'),
@@ -209,13 +209,17 @@ class Load:
                 self._picture_bytes += len(piece)
 
     async def _look_slowly(self, task: str) -> None:
-        slow = await RawClient.open(self._plan.url, f"/live_feed/{task}", self._plan.api_key)
-        try:
-            while True:
-                await slow.part()
+        """Comes again when it was cut: it is the server that says what is too slow."""
+        while True:
+            slow = await RawClient.open(self._plan.url, f"/live_feed/{task}", self._plan.api_key)
+            try:
+                while True:
+                    await slow.part()
+                    await asyncio.sleep(SLOW_S)
+            except (OSError, EOFError):
                 await asyncio.sleep(SLOW_S)
-        finally:
-            slow.close()
+            finally:
+                slow.close()
 
     async def _never_read(self, task: str) -> None:
         while True:

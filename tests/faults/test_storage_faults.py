@@ -178,13 +178,18 @@ async def test_30_the_api_goes_on_while_storage_hangs(fleet: FaultyFleet, storag
     fleet.ledger.note(Recovered("30 p99 of answers, storage well", usual, 0.1 * SLACK))
     fleet.ledger.note(Recovered("30 p99 of answers while storage hangs", hanging, 0.1 * SLACK))
     assert await matching(fleet) == before + 20
-    assert (await fleet.ask("GET", "/health/ready"))[0] == 200
+
+    async def readiness(status: int) -> bool:
+        return (await fleet.ask("GET", "/health/ready"))[0] == status
+
+    await wait_until(lambda: readiness(503), LONG_S, "readiness to be turned off")
     assert (await fleet.insist("GET", f"/api/export/{export}"))["status"] == "running"
     assert (await fleet.insist("POST", f"/api/export/{export}/cancel"))["status"] == "cancelled"
     storage.proxy.heal()
     storage.proxy.end_hanging()
     await stored(fleet)
     await each_once(storage, before + 20)
+    await wait_until(lambda: readiness(200), LONG_S, "readiness to be back")
     await wait_until(lambda: _none(storage.uploads), LONG_S, "parts of the cancelled export to be gone")
 
 
