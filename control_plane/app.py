@@ -119,7 +119,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     running = AsyncExitStack()
 
     async def prepare() -> None:
-        """What the store must hold before anybody is served; runs again when it has lost its data."""
+        """What the store must hold before anybody is served; runs again when it has lost data."""
+        made.registry.forget()
+        made.hub.restart()
         if settings.bootstrap_key is not None:
             await ring.create("default", "bootstrap", ALL_SCOPES, settings.bootstrap_key.get_secret_value())
 

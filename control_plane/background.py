@@ -49,7 +49,7 @@ class Background:
         enricher: Enricher | None = None,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
-        self._presence = Presence(client, keys, replica, prepare)
+        self._presence = Presence(client, keys, scripts, replica, prepare)
         self._ingest = Ingest(
             client, self._blocking, keys, scripts, self._presence, registry, enrich=enricher is not None
         )

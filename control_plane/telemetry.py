@@ -37,6 +37,7 @@ FRAMES_DROPPED = Counter(
 )
 STREAMS_CUT = Counter("leadfleet_streams_cut", "Streams ended by us", ["reason"], registry=REGISTRY)
 STORE_ERRORS = Counter("leadfleet_store_errors", "Requests that Valkey did not answer", registry=REGISTRY)
+STORE_LOSSES = Counter("leadfleet_store_losses", "Times the store came back without what it held", registry=REGISTRY)
 S3_OPERATIONS = Counter("leadfleet_s3_operations", "Object storage calls", ["operation", "outcome"], registry=REGISTRY)
 WEBHOOKS = Counter(
     "leadfleet_webhook_attempts",

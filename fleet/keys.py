@@ -32,7 +32,7 @@ class Keys:
         return f"{self.root}:schema"
 
     def epoch(self) -> str:
-        """string · kept · scripts · all: a random id; another one means the store lost its data."""
+        """string · kept · scripts · all: a random id; another one means the store lost data."""
         return f"{self.root}:epoch"
 
     def fence(self) -> str:
@@ -52,7 +52,8 @@ class Keys:
         return f"{self.root}:counters"
 
     def replicas(self) -> str:
-        """zset replica → last seen (ms) · trimmed each second · replicas · replicas: who shares the reading."""
+        """zset replica → last seen (ms) · removed after a silent day · scripts · scripts: who shares the reading, and
+        how far each replica saw the store come."""
         return f"{self.root}:replicas"
 
     def wake(self, replica: str) -> str:

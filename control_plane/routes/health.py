@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import structlog
 from quart import Blueprint, Response, request
 from redis.exceptions import RedisError
 
@@ -18,6 +19,8 @@ from fleet.errors import StoreUnavailable
 STORE_DOWN = 503
 
 blueprint = Blueprint("health", __name__)
+
+log = structlog.get_logger(__name__)
 
 
 @blueprint.get("/health")
@@ -56,10 +59,10 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: its store answers."""
+    """This replica can serve: its store answers, and takes what is written."""
     valkey, nodes = await _ask()
-    if nodes is None:
-        return answer({"status": "not ready", "components": {"valkey": valkey}}, STORE_DOWN)
+    if nodes is None or not await _takes_writes():
+        return answer({"status": "not ready", "components": {"valkey": valkey | {"status": "down"}}}, STORE_DOWN)
     return answer({"status": "ready", "components": {"valkey": valkey}})
 
 
@@ -91,6 +94,19 @@ def _enrichment() -> dict[str, str]:
     """The model that leads are put to: ``off`` where none is."""
     enricher = services().enricher
     return {"status": "off"} if enricher is None else enricher.health()
+
+
+async def _takes_writes() -> bool:
+    """A write that changes nothing and needs no memory: refused by a server that cannot write its log (a full disk),
+    and by one that became a copy of another one."""
+    made = services()
+    try:
+        await made.redis.persist(made.keys.epoch())
+    except (RedisError, OSError) as exc:
+        telemetry.STORE_ERRORS.inc()
+        log.warning("the store takes no writes", error=str(exc))
+        return False
+    return True
 
 
 async def _ask() -> tuple[dict[str, Any], int | None]:
