@@ -24,7 +24,9 @@ from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.routes import BLUEPRINTS
+from control_plane.scheduling.presence import set_schema
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Limits, Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings
@@ -100,7 +102,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         ),
     )
     ring = KeyRing(client, keys, clock)
-    queue = TaskQueue(client, keys, scripts)
+    room = Room(client)
+    queue = TaskQueue(client, keys, scripts, room)
     reader = StreamReader(client, settings.redis_url, keys, settings.replica)
     limiter = rates.RateLimiter(client, keys, clock, settings.rate_scale)
     made = Services(
@@ -144,6 +147,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
                     settings.redis_url,
                     keys,
                     scripts,
+                    room,
                     settings.replica,
                     prepare,
                     sender,
@@ -153,6 +157,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             )
         else:
             await prepare()
+            await set_schema(client, keys)
         log.info("serving", bind=settings.bind, fleet=settings.fleet, auth=settings.auth)
 
     @app.after_serving

@@ -28,7 +28,7 @@ class Keys:
     # The fleet as a whole.
 
     def schema(self) -> str:
-        """string · kept · control plane at start · control plane at start: version of this layout."""
+        """string · kept · control plane once it has prepared the store · control plane: version of this layout."""
         return f"{self.root}:schema"
 
     def epoch(self) -> str:

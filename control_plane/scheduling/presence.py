@@ -32,8 +32,23 @@ def owner(node: str, replicas: Iterable[str]) -> str:
     return max(replicas, key=lambda replica: hashlib.blake2b(f"{replica}|{node}".encode(), digest_size=8).digest())
 
 
+async def check_schema(client: Store, keys: Keys) -> None:
+    """Raises SchemaMismatch when the store is laid out for another version."""
+    schema = (await client.get(keys.schema()) or SCHEMA_VERSION.encode()).decode()
+    if schema != SCHEMA_VERSION:
+        raise SchemaMismatch(schema, SCHEMA_VERSION)
+
+
+async def set_schema(client: Store, keys: Keys) -> None:
+    """Say that the store holds what it must: until then its silence about somebody means nothing."""
+    await client.set(keys.schema(), SCHEMA_VERSION, nx=True)
+
+
 class Presence:
-    """Announces this replica and knows the others. ``prepare`` runs again whenever the store has lost data."""
+    """Announces this replica and knows the others. ``prepare`` runs again whenever the store has lost data.
+
+    That it was set back is seen when it forgot an announcement: a loss shorter than a tick can pass unnoticed.
+    """
 
     def __init__(
         self, client: Store, keys: Keys, scripts: Scripts, replica: str, prepare: Callable[[], Awaitable[None]]
@@ -60,12 +75,10 @@ class Presence:
         return owner(node, self.replicas | {self.replica}) == self.replica
 
     async def _begin(self, epoch: str) -> None:
-        await self._client.set(self._keys.schema(), SCHEMA_VERSION, nx=True)
-        schema = (await self._client.get(self._keys.schema())).decode()
-        if schema != SCHEMA_VERSION:
-            raise SchemaMismatch(schema, SCHEMA_VERSION)
+        await check_schema(self._client, self._keys)
         if self._epoch:
             telemetry.STORE_LOSSES.inc()
             log.error("the store came back with other data", was=self._epoch, now=epoch)
         await self._prepare()
+        await set_schema(self._client, self._keys)
         self._epoch = epoch

@@ -56,7 +56,7 @@ class Hub:
         self.stopped.set()
 
     def restart(self) -> None:
-        """End all streams that there are: the store may have lost what their clients saw. They come back and are told."""
+        """End all streams there are: the store may have lost what their clients saw. They come back and are told."""
         if not self.stopped.is_set():
             self.stopped.set()
             self.stopped = asyncio.Event()

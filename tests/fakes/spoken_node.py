@@ -1,4 +1,4 @@
-"""A node that says what a test has it say: let in as any other, under a Valkey user of its own, and without an agent."""
+"""A node that says what a test has it say: let in like any other, as its own Valkey user, and without an agent."""
 
 from __future__ import annotations
 

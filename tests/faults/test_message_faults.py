@@ -104,9 +104,7 @@ async def test_41_what_a_node_forges_is_refused_and_counted(fleet: FaultyFleet, 
         assert await names_told(fleet, task) == ["true", "late"]
 
 
-async def test_40_two_replicas_that_read_the_same_nodes_apply_each_entry_once(
-    tmp_path: Path, site: Sites
-) -> None:
+async def test_40_two_replicas_that_read_the_same_nodes_apply_each_entry_once(tmp_path: Path, site: Sites) -> None:
     # Two replicas under one name each think that they are the only one, and read every node.
     twins = ("env", "LEADFLEET_REPLICA=twin", sys.executable, "-m", "control_plane")
     programs = type(CHROMELESS)(control_plane=twins, node=CHROMELESS.node)

@@ -8,13 +8,12 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from tests.faults.fleet import CHROMELESS, SLACK, FaultyFleet, faulty_fleet, fleet_options
 from tests.faults.ledger import Recovered
@@ -24,6 +23,8 @@ from tests.tcp_proxy import TcpProxy, Way
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+BALLAST = 50_000_000
+"""Bytes in the store, so that one percent of it is more than a few tasks need."""
 STILL_S = 10.0
 """How long a store may stand still without costing a node its leases."""
 ANSWER_S = 2.5
@@ -127,7 +128,7 @@ async def test_10_a_store_that_stands_still_costs_no_lease(fleet: FaultyFleet, s
 
 
 @pytest.mark.faults
-async def test_11_a_full_store_takes_no_tasks_and_ends_those_it_has(fleet: FaultyFleet, site: Sites) -> None:
+async def test_11_a_full_store_takes_no_tasks_and_keeps_those_it_has(fleet: FaultyFleet, site: Sites) -> None:
     site.hold()
     tasks = await busy(fleet, "full")
     limit = (await fleet.redis.config_get("maxmemory"))["maxmemory"]
@@ -156,6 +157,50 @@ async def test_11_a_full_store_takes_no_tasks_and_ends_those_it_has(fleet: Fault
 
 
 @pytest.mark.faults
+async def test_11_a_store_that_fills_up_gives_up_pictures_first_then_new_tasks(fleet: FaultyFleet, site: Sites) -> None:
+    site.hold()
+    tasks = await busy(fleet, "filling")
+    limit = (await fleet.redis.config_get("maxmemory"))["maxmemory"]
+    await fleet.redis.setrange("ballast", BALLAST, b"x")
+    used = (await fleet.redis.info("memory"))["used_memory"]
+    picture = f"/api/scraper/snapshot/{tasks[0]}.jpg"
+    try:
+        # pictures: nobody asks the node for any, and tasks are taken
+        await fleet.redis.config_set("maxmemory", int(used / 0.87))
+        await wait_until(lambda: _asks_for_no_pictures(fleet, tasks[0], picture), 60, "pictures to be given up")
+        tasks.append(await fleet.submit("http://filling.site.test/", key="filling"))
+
+        # tasks: none are taken, and those that run end
+        await fleet.redis.config_set("maxmemory", int(used / 0.93))
+
+        async def refused() -> bool:
+            status, answer = await fleet.try_to_submit("http://filling-9.site.test/", key="filling-9")
+            return status == 503 and "almost full" in answer["detail"]
+
+        await wait_until(refused, 30, "new tasks to be refused")
+        site.let_go()
+        for state in await fleet.ended(*tasks):
+            assert (state["status"], state["pages"], state["attempt"]) == ("completed", PAGES, 1), state
+        assert await refused()
+    finally:
+        await fleet.redis.config_set("maxmemory", limit)
+        await fleet.redis.delete("ballast")
+
+    async def takes_tasks() -> None:
+        await fleet.ended(await fleet.submit("http://filling-9.site.test/", key="filling-9"))
+
+    await fleet.recovers("11 takes tasks again once there is room", 3.0, takes_tasks)
+
+
+async def _asks_for_no_pictures(fleet: FaultyFleet, task: str, picture: str) -> bool:
+    """Whether somebody who wants a picture of a running task leaves no trace of it in the store."""
+    await fleet.redis.delete(fleet.keys.watch(task))
+    async with fleet.session.get(fleet.stack.url + picture) as answer:
+        assert answer.status == 503, "there is no Chrome that could send one"
+    return not await fleet.redis.exists(fleet.keys.watch(task))
+
+
+@pytest.mark.faults
 async def test_14_replies_that_are_lost_double_nothing(fleet: FaultyFleet, site: Sites, proxies: Proxies) -> None:
     tasks: list[str] = []
     async with Redis.from_url(fleet.stack.redis_url) as client, client.monitor() as monitor:
@@ -163,7 +208,9 @@ async def test_14_replies_that_are_lost_double_nothing(fleet: FaultyFleet, site:
         listening = asyncio.create_task(_count_batches(monitor, appended))
         for number in range(3):
             site.hold()
-            held = [await fleet.submit(f"http://lost-{number}{n}.site.test/", key=f"lost-{number}{n}") for n in range(4)]
+            held = [
+                await fleet.submit(f"http://lost-{number}{n}.site.test/", key=f"lost-{number}{n}") for n in range(4)
+            ]
             for task in held:
                 await fleet.until(task, lambda state: state["pages"] == 1, "its first page")
             twice = _doubled(appended)
@@ -214,9 +261,7 @@ def _doubled(appended: Counter[tuple[str, str]]) -> int:
     return sum(times > 1 for times in appended.values())
 
 
-async def test_15_a_replica_that_is_cut_off_is_alone_unready(
-    fleet: FaultyFleet, site: Sites, proxies: Proxies
-) -> None:
+async def test_15_a_replica_that_is_cut_off_is_alone_unready(fleet: FaultyFleet, site: Sites, proxies: Proxies) -> None:
     proxies["control-plane-2"].cut()
 
     async def unready() -> bool:

