@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from control_plane.scheduling.scripts import Limits, NewTask, Scripts
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import NewTask, Scripts
 from fleet import ids
 from tests.faults.fleet import CHROMELESS, FaultyFleet, faulty_fleet, fleet_options
 from tests.faults.ledger import Gap, Lost, Run

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.presence import Presence, owner
-from control_plane.scheduling.scripts import Limits, Scripts
+from control_plane.scheduling.scripts import Scripts
 from fleet.errors import SchemaMismatch
 from fleet.keys import Keys
 
