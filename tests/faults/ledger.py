@@ -232,12 +232,17 @@ class Run:
 
     @classmethod
     def read(cls, directory: Path) -> Run:
+        return cls(cls.told(directory), json.loads((directory / "store.json").read_text()))
+
+    @staticmethod
+    def told(directory: Path) -> list[Line]:
+        """What was written down, without the store's picture."""
         lines = []
         for text in (directory / "ledger.jsonl").read_text().splitlines():
             fields = json.loads(text)
             at, kind = fields.pop("at"), fields.pop("kind")
             lines.append(Line(at, _KINDS[kind](**fields)))
-        return cls(lines, json.loads((directory / "store.json").read_text()))
+        return lines
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The facts of one kind, in the order they were written."""
