@@ -22,8 +22,9 @@ faults: chromium ## kill, freeze, cut off and starve every part of a running fle
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration -m faults $(ARGS)
 
-soak: chromium ## run the slow tests that kill and starve for minutes
-	@$(BIN)/python -m pytest -m soak -s $(ARGS)
+soak: chromium ## run the slow tests that kill and starve for minutes; MINUTES=60 SEED=7 OUT=folder for the fleet's
+	@LEADFLEET_SOAK_MINUTES=$(MINUTES) LEADFLEET_SOAK_SEED=$(SEED) LEADFLEET_SOAK_OUT=$(OUT) \
+		$(BIN)/python -m pytest -m soak -s $(ARGS)
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check .

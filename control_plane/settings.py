@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
     retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
+    idempotency_memory: timedelta = Field(
+        timedelta(hours=24), description="how long an Idempotency-Key of a task is remembered"
+    )
     store_memory_mb: int = Field(
         512,
         ge=16,
@@ -119,8 +122,8 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "retention", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
-        "enrichment_memory", "enrichment_breaker_pause", mode="before",
+        "retention", "idempotency_memory", "export_expiry", "stream_token_ttl", "enrichment_timeout",
+        "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod
     def _seconds(cls, value: object) -> object:
@@ -136,7 +139,13 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("enrichment_timeout", "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause")
+    @field_validator(
+        "idempotency_memory",
+        "enrichment_timeout",
+        "enrichment_patience",
+        "enrichment_memory",
+        "enrichment_breaker_pause",
+    )
     @classmethod
     def _some_time(cls, value: timedelta) -> timedelta:
         if value < timedelta(seconds=1):
