@@ -73,7 +73,7 @@ class Tasks(Protocol):
 
 @dataclass
 class Services:
-    """The parts of one process."""
+    """The parts of one process. ``stopping``: it was told to stop and serves the last requests."""
 
     settings: Settings
     keys: Keys
@@ -86,6 +86,7 @@ class Services:
     registry: Registry
     store: LeadStore | None = None
     enricher: Enricher | None = None
+    stopping: bool = False
 
 
 def attach(app: Quart, made: Services) -> None:

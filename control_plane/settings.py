@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     enrichment_daily_cost: float = Field(0.0, ge=0, description="most money of the fleet on a UTC day; 0: no such cap")
 
     # How it runs.
+    stop_delay: timedelta = Field(
+        timedelta(0), description="how long a replica that was told to stop serves on, not ready, until it is noticed"
+    )
     replica: str = Field(
         default_factory=lambda: f"r-{secrets.token_hex(4)}",
         description="name of this replica",
@@ -122,7 +125,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "retention", "idempotency_memory", "export_expiry", "stream_token_ttl", "enrichment_timeout",
+        "stop_delay", "retention", "idempotency_memory", "export_expiry", "stream_token_ttl", "enrichment_timeout",
         "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod

@@ -56,7 +56,9 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: its store answers."""
+    """This replica can serve: its store answers, and it was not told to stop."""
+    if services().stopping:
+        return answer({"status": "stopping"}, STORE_DOWN)
     valkey, nodes = await _ask()
     if nodes is None:
         return answer({"status": "not ready", "components": {"valkey": valkey}}, STORE_DOWN)

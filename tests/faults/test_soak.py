@@ -17,10 +17,12 @@ import pytest
 from fleet.cancellation import end_all
 from tests.faults.chaos import Archive, Clients, Faults, patiently
 from tests.faults.fleet import FaultyFleet, faulty_fleet, fleet_options
+from tests.faults.ledger import Sized
 from tests.faults.plot import Panel, svg
 from tests.faults.sampling import Samples, sample
 from tests.faults.site import Sites
 from tests.faults.trend import Bound, Trend, trend
+from tests.support import wait_until
 
 EACH_S = 30.0
 RETENTION_S = 120
@@ -33,19 +35,26 @@ COMPLETED = 0.8
 """Share of tasks that must come through at least: a unit that loses three Chromes one after another is given up."""
 
 BOUNDS = {
-    "processes": Bound(0.05, 1),
-    "Chrome processes": Bound(0.05, 1),
+    "processes": Bound(0.2, 10),
+    "Chrome processes": Bound(0.2, 10),
     "zombies": Bound(0, 0.5),
     "profile directories": Bound(0.05, 1),
     "fds": Bound(0.05, 3),
     "keys": Bound(0.2, 20),
     "MB": Bound(0.05, 8),
+    "MB node-1 driver": Bound(0.2, 8),
     "MB valkey data": Bound(0.1, 1),
 }
 """By figure, or by its first word. An hour has some 1,200 tasks and 200 faults: a key a task, a descriptor a fault or
 10 KB of memory a task are well above these. The load itself wavers by chance, and the keys with it."""
 
 pytestmark = [pytest.mark.soak, pytest.mark.asyncio(loop_scope="module")]
+
+
+WORKER = "MB control-plane-1 worker"
+WORKER_MOST_MB = 700.0
+"""The store worker holds columns of the leads, which become more in a run: bounded by `LEADFLEET_STORE_MEMORY_MB`, not
+flat."""
 
 
 def bound_of(figure: str) -> Bound:
@@ -84,7 +93,11 @@ async def test_35_a_soak_leaves_everything_flat(site: Sites, tmp_path: Path) -> 
             _write(out, samples, faults, clients, seed, minutes)
         for node in ("node-1", "node-2"):
             fleet.ledger.ran(node, fleet.stack.state.logs / f"{node}.log")
+        fleet.ledger.note(Sized("35 store worker, MB", max(samples.values[WORKER]), WORKER_MOST_MB))
         assert await fleet.check(archive.complete) == []
+        await wait_until(
+            lambda: _browsers(fleet) == options.nodes * options.slots, 60, "one Chrome a slot, and no more"
+        )
         assert {part: fleet.pid(part) for part in SPARED} == lives, "a part that nobody killed has died"
     well = clients.done["completed"] + clients.done["stopped"]
     assert well >= COMPLETED * clients.done["tasks"], f"{well} of {clients.done['tasks']} tasks came through"
@@ -95,12 +108,16 @@ async def test_35_a_soak_leaves_everything_flat(site: Sites, tmp_path: Path) -> 
 def trends(samples: Samples, minutes: float) -> list[Trend]:
     """Of all figures, after the warm-up."""
     times, values = samples.since(warm_up_s(minutes))
-    return [trend(name, times, values[name], bound_of(name)) for name in sorted(values)]
+    return [trend(name, times, values[name], bound_of(name)) for name in sorted(values) if name != WORKER]
 
 
 def warm_up_s(minutes: float) -> float:
     share, most = WARM_UP
     return min(share * minutes * 60, most)
+
+
+def _browsers(fleet: FaultyFleet) -> int:
+    return sum(len(fleet.browsers(node)) for node in ("node-1", "node-2"))
 
 
 async def _watch(

@@ -327,6 +327,10 @@ local function bury(unit, reason, detail)
   log_event(task, 'error', u[2] .. ' was given up: ' .. detail, unit)
 end
 
+-- What took a unit's ground away and says nothing of its page: the first time there is nothing to wait for. A page
+-- that kills every Chrome is waited with from the second time on.
+local GROUND_LOST = { chrome_died = true, driver_lost = true }
+
 -- A running unit goes back: `cost` is 'delivery' (its node was lost), 'attempt' (it failed) or 'none' (handed back).
 -- Its slot is the caller's business. `reason` and `detail` are what a dead letter will say.
 local function give_back(unit, cost, reason, detail, retryable)
@@ -343,9 +347,14 @@ local function give_back(unit, cost, reason, detail, retryable)
   elseif redis.call('HGET', K.task(task), 'paused') == '1' then
     left_running(unit, 'paused')
   elseif cost == 'attempt' then
-    left_running(unit, 'retrying')
-    redis.call('ZADD', K.retries(), NOW + LIMITS.backoff_ms * 2 ^ (spent - 1), unit)
     count('errors:' .. reason)
+    if spent == 1 and GROUND_LOST[reason] then
+      left_running(unit, 'queued')
+      enqueue(unit)
+    else
+      left_running(unit, 'retrying')
+      redis.call('ZADD', K.retries(), NOW + LIMITS.backoff_ms * 2 ^ (spent - 1), unit)
+    end
     log_event(task, 'warning', 'Attempt ' .. spent .. ' failed and will be repeated: ' .. detail, unit)
   else
     left_running(unit, 'queued')

@@ -115,6 +115,15 @@ async def test_a_failed_attempt_is_repeated_from_the_checkpoint_and_then_a_dead_
     assert (kind, data["error"], data["detail"]) == ("task_error", "timeout", "no answer")
 
 
+@pytest.mark.parametrize("reason", ["chrome_died", "driver_lost"])
+async def test_a_unit_whose_chrome_died_is_repeated_at_once_and_the_next_time_later(world: World, reason: str) -> None:
+    task = await world.task()
+    await world.end("n1", await world.run("n1"), "failed", error=reason)
+    assert await world.units(task) == ["running"], "on the other slot, or on this one's next Chrome"
+    await world.end("n1", await world.run("n1"), "failed", error=reason)
+    assert await world.units(task) == ["retrying"]
+
+
 async def test_what_another_attempt_cannot_mend_is_given_up_at_once(world: World) -> None:
     task = await world.task()
     await world.end("n1", await world.run("n1"), "failed", error="dns", detail="no such host", retryable=False)
