@@ -18,7 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from infra.bench import recovery, store
+from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
@@ -154,6 +154,8 @@ class Bench:
 
 ALONE = {
     "extraction": extraction,
+    "failover": overload.failover,
+    "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,
     "recovery_chrome_death": recovery.chrome_death,

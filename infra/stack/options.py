@@ -60,6 +60,8 @@ class Options:
     s3_port: int | None = None
     stop_delay_s: int = 0
     """How long a replica serves on with its readiness off once it was told to stop."""
+    leads_uri: str | None = None
+    """Where the leads table is; None: in the state directory."""
     reach: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Loopback ports at which a part finds ``valkey`` or ``s3``, when not at their own: a network between them."""
 
@@ -110,7 +112,7 @@ class Environments:
                 "LEADFLEET_S3_ENDPOINT": _endpoint(reach.get("s3", self._ports.s3)),
                 "LEADFLEET_S3_BUCKET": BUCKET,
                 "LEADFLEET_S3_REGION": REGION,
-                "LEADFLEET_LEADS_URI": f"file://{self._state.leads}",
+                "LEADFLEET_LEADS_URI": self._options.leads_uri or f"file://{self._state.leads}",
                 "LEADFLEET_STATE": str(self._state.path),
                 "LEADFLEET_STOP_DELAY": str(self._options.stop_delay_s),
                 "LEADFLEET_BOOTSTRAP_KEY": self._secrets.api_key,

@@ -95,9 +95,8 @@ async def test_35_a_soak_leaves_everything_flat(site: Sites, tmp_path: Path) -> 
             fleet.ledger.ran(node, fleet.stack.state.logs / f"{node}.log")
         fleet.ledger.note(Sized("35 store worker, MB", max(samples.values[WORKER]), WORKER_MOST_MB))
         assert await fleet.check(archive.complete) == []
-        await wait_until(
-            lambda: _browsers(fleet) == options.nodes * options.slots, 60, "one Chrome a slot, and no more"
-        )
+        chromes = options.nodes * options.slots
+        await wait_until(lambda: _browsers(fleet) == chromes, 60, f"{chromes} Chromes, one a slot")
         assert {part: fleet.pid(part) for part in SPARED} == lives, "a part that nobody killed has died"
     well = clients.done["completed"] + clients.done["stopped"]
     assert well >= COMPLETED * clients.done["tasks"], f"{well} of {clients.done['tasks']} tasks came through"

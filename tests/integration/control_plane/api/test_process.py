@@ -100,7 +100,7 @@ async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_ove
     bind = f"127.0.0.1:{free_port()}"
     process = await start(
         redis_url=valkey_server.url, bind=bind, bootstrap_key=KEY, fleet="process", state=str(tmp_path),
-        stop_delay="3600",
+        stop_delay="60",
     )  # fmt: skip
     async with aiohttp.ClientSession() as session:
         client = Client(session, f"http://{bind}", KEY)

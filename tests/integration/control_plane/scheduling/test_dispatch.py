@@ -148,7 +148,7 @@ async def test_an_idempotency_key_is_remembered_for_as_long_as_the_setting_says(
 async def test_nothing_is_rejected_below_the_cap_and_all_or_nothing_at_it(valkey: Redis) -> None:
     world = World(valkey, queue_cap=5)
     assert isinstance(await world.submit(units=3), Submitted)
-    assert await world.submit(units=3) == Refused("queue_full", used=3)
+    assert await world.submit(units=3) == Refused("queue_full", used=3, limit=5)
     assert isinstance(await world.submit(units=2), Submitted)
     assert await world.counter("units_waiting") + await world.counter("units_queued") == 5
 

@@ -115,12 +115,14 @@ async def test_a_failed_attempt_is_repeated_from_the_checkpoint_and_then_a_dead_
     assert (kind, data["error"], data["detail"]) == ("task_error", "timeout", "no answer")
 
 
-@pytest.mark.parametrize("reason", ["chrome_died", "driver_lost"])
-async def test_a_unit_whose_chrome_died_is_repeated_at_once_and_the_next_time_later(world: World, reason: str) -> None:
+@pytest.mark.parametrize("error", ["chrome_died", "chrome_lost", "driver_lost"])
+async def test_a_browser_that_died_is_replaced_at_once_and_the_second_time_waited_for(world: World, error: str) -> None:
     task = await world.task()
-    await world.end("n1", await world.run("n1"), "failed", error=reason)
-    assert await world.units(task) == ["running"], "on the other slot, or on this one's next Chrome"
-    await world.end("n1", await world.run("n1"), "failed", error=reason)
+    first = await world.run("n1")
+    await world.end("n1", first, "failed", error=error)
+    second = await world.run("n1")
+    assert (second.unit, second.attempt) == (first.unit, 2)
+    await world.end("n1", second, "failed", error=error)
     assert await world.units(task) == ["retrying"]
 
 
