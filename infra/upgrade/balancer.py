@@ -55,7 +55,7 @@ class Balancer:
         return url in self._ready
 
     async def pick(self) -> str:
-        """The replica whose turn it is; waits when none is ready, as a balancer's queue does."""
+        """The replica whose turn it is; waits when none is ready, as a balancer's queue does, and then TimeoutError."""
         async with asyncio.timeout(NOBODY_READY_S):
             await self.until(lambda: bool(self._ready))
         ready = [url for url in self._urls if url in self._ready]
@@ -70,8 +70,9 @@ class Balancer:
         """The JSON of a good answer; None for a failure, which is written down."""
         self.figures.requests += 1
         began = time.monotonic()
-        url = await self.pick() + path
+        url = path
         try:
+            url = await self.pick() + path
             timeout = aiohttp.ClientTimeout(total=ANSWER_S)
             async with self.session.request(method, url, json=body, headers=headers, timeout=timeout) as answer:
                 if answer.status >= 400:

@@ -83,17 +83,17 @@ class Load:
         connections = 0
         deadline = time.monotonic() + ENDS_WITHIN_S
         while time.monotonic() < deadline:
-            after = told[-1] if told else "0-0"
-            url = f"{await self.balancer.pick()}/api/scraper/ws/events/{task}?last_event_id={after}"
+            path = f"/api/scraper/ws/events/{task}?last_event_id={told[-1] if told else '0-0'}"
             self.balancer.figures.requests += 1
             connections += 1
             self.resumed += connections > 1
             try:
+                url = await self.balancer.pick() + path
                 async with self.balancer.session.ws_connect(url) as socket:
                     if await self._read(socket, told):
                         break
             except (aiohttp.ClientError, TimeoutError) as error:
-                self.balancer.figures.failed.append(f"WS {url}: {error!r}")
+                self.balancer.figures.failed.append(f"WS {path}: {error!r}")
         return told
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, told: list[str]) -> bool:

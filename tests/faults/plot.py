@@ -61,7 +61,7 @@ def _panel(panel: Panel, minutes: Sequence[float], marks: Sequence[float], warm:
         colour = COLOURS[index % len(COLOURS)]
         points = " ".join(at(minute, value) for minute, value in zip(minutes, values, strict=True))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
-        place = LEFT + 150 + 100 * index
+        place = LEFT + 130 + 85 * index
         parts.append(f'<text x="{place}" y="12" fill="{colour}">{escape(name)}</text>')
     return "".join(parts)
 

@@ -61,7 +61,8 @@ class Samples:
 
 
 async def sample(mark: str, state: Path, parts: dict[str, int], redis: Redis, keys: Keys) -> dict[str, float]:
-    """Of the stack with this ``mark`` and ``state``; ``parts`` are the pids that are looked at one by one, by name."""
+    """Of the stack with this ``mark`` and ``state``; ``parts`` are the pids that are looked at one by one, by name;
+    raises psutil.NoSuchProcess when one of them has died."""
     figures = await asyncio.to_thread(_machine, mark, state, parts)
     return figures | await _store(redis, keys)
 
@@ -79,11 +80,11 @@ def _machine(mark: str, state: Path, parts: dict[str, int]) -> dict[str, float]:
                 figures["processes"] += 1
                 figures["Chrome processes"] += "chrom" in process.name()
     for name, pid in parts.items():
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            known = [(name, process)]
-            known += [(f"{name} {role}", child) for child in process.children() if (role := _role(child))]
-            for each, member in known:
+        process = psutil.Process(pid)
+        known = [(name, process)]
+        known += [(f"{name} {role}", child) for child in process.children() if (role := _role(child))]
+        for each, member in known:
+            with contextlib.suppress(psutil.Error):
                 figures[f"fds {each}"] = member.num_fds()
                 figures[f"MB {each}"] = member.memory_info().rss / MB
     figures["profile directories"] = len(list(state.glob("node-*/slots/*/*")))
@@ -91,8 +92,11 @@ def _machine(mark: str, state: Path, parts: dict[str, int]) -> dict[str, float]:
 
 
 def _role(process: psutil.Process) -> str | None:
-    """None for a child that is no part of its own, such as a Chrome."""
-    line = " ".join(process.cmdline())
+    """None for a child that is no part of its own, such as a Chrome, or is gone."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return None
     return next((role for word, role in CHILDREN.items() if word in line), None)
 
 
