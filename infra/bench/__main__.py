@@ -22,6 +22,7 @@ from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
+from infra.bench.scale import scale
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -160,6 +161,7 @@ ALONE = {
     "leads_1m": store.large,
     "recovery_chrome_death": recovery.chrome_death,
     "recovery_agent_death": recovery.agent_death,
+    "scale": scale,
 }
 """Parts that need no stack, or one of their own."""
 

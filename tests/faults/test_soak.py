@@ -129,9 +129,7 @@ async def _watch(
             lambda: sample(fleet.stack._mark, fleet.stack.state.path, lives, fleet.redis, fleet.keys)
         )
         samples.add(taken)
-        told = {
-            name: round(taken.get(name, 0.0), 1) for name in ("processes", "keys", "MB node-1", "MB control-plane-1")
-        }
+        told = {name: round(taken[name], 1) for name in ("processes", "keys", "MB node-1", "MB control-plane-1")}
         print(f"{samples.times[-1] / 60:6.1f} min  {clients.done['tasks']} tasks  {told}", flush=True)
         await asyncio.sleep(EACH_S)
 
