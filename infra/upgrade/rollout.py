@@ -22,8 +22,9 @@ from infra.upgrade.load import Load
 from infra.upgrade.next_version import make_next_version
 
 REPLICAS, NODES, CLIENTS = 2, 3, 4
-STOP_DELAY_S = 2
-"""Eight probes of the balancer: whoever is told to stop is left alone by then."""
+STOP_DELAY_S = 5
+"""Longer than a round of the balancer's probes can take, which ask each replica for 2 s at most: whoever is told to
+stop is left alone by then."""
 SETTLED_TASKS = 6
 """Tasks that end between two steps, so that each step meets a fleet at work."""
 
@@ -138,7 +139,7 @@ async def _roll(
 
     async def step(what: str, name: str, node: bool) -> None:
         await _tasks_end(load, working)
-        began = time.monotonic()
+        began, failed = time.monotonic(), len(balancer.figures.failed)
         await stack.renew(name, code, (lambda: drain(name)) if node else None)
         if node:
             await stack.wait_for_nodes()
@@ -146,6 +147,8 @@ async def _roll(
             await _in_turn(stack, name, balancer)
         report.steps.append((what, time.monotonic() - began))
         say(f"{what}: {report.steps[-1][1]:.1f} s, {len(balancer.figures.failed)} requests have failed")
+        for failure in balancer.figures.failed[failed:]:
+            say(failure)
 
     # Replicas first: what nodes of the next version say is then understood by all.
     for name in [name for name in stack.children if name.startswith("control-plane-")]:
