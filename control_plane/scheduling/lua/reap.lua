@@ -23,7 +23,9 @@ end
 
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.known(), '-inf', NOW - LIMITS.node_memory_s * 1000, 'LIMIT', 0, 20)) do
   redis.call('ZREM', K.known(), node)
-  redis.call('DEL', K.out(node), K.commands(node))
+  -- Its hash has no time to live when it joined and never registered.
+  for _, slot in ipairs(slots_of(node)) do redis.call('DEL', K.slot(slot)) end
+  redis.call('DEL', K.node(node), K.out(node), K.commands(node))
 end
 
 for _, unit in ipairs(redis.call('ZRANGEBYSCORE', K.retries(), '-inf', NOW, 'LIMIT', 0, 100)) do
