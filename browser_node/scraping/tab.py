@@ -43,6 +43,9 @@ PICTURES = 3
 """Pictures that are taken of a page that moves before its boxes are told without one."""
 
 CLOSE = timedelta(seconds=3)
+CLOSE_AGAIN = timedelta(milliseconds=700)
+"""A close takes about 20 ms; 0.5 s when the page spins, and as long again when it is asked for meanwhile."""
+
 MAX_CHARS = 5_000_000
 MAX_FRAME_CHARS = 500_000
 MAX_SCRIPTED_REDIRECTS = 10
@@ -153,10 +156,33 @@ class Tab:
 
     async def close(self) -> None:
         """Close the tab; a browser that does not answer is the node's to kill."""
+        closing = asyncio.ensure_future(self.page.close())
         try:
-            await _within(CLOSE, self.page.close())
+            await asyncio.wait({closing}, timeout=CLOSE_AGAIN.total_seconds())
+            if not closing.done():
+                await _within(2 * CLOSE, self._insist_on(closing))
         except (PlaywrightError, TimeoutError):
             return
+        finally:
+            _abandon(closing)
+
+    async def _insist_on(self, closing: asyncio.Future[None]) -> None:
+        """Ask Chrome for the close until it is done.
+
+        It ignores one that meets a navigation about to commit, as of a page that sends itself on for ever, and
+        Playwright asks once.
+        """
+        browser = self.page.context.browser
+        assert browser is not None  # only contexts that outlive their browser have none
+        page = await self.page.context.new_cdp_session(self.page)
+        target = (await page.send("Target.getTargetInfo"))["targetInfo"]["targetId"]
+        session = await browser.new_browser_cdp_session()
+        try:
+            while not closing.done():
+                await session.send("Target.closeTarget", {"targetId": target})
+                await asyncio.wait({closing}, timeout=CLOSE_AGAIN.total_seconds())
+        finally:
+            await session.detach()
 
     async def _navigate(self, url: str) -> Response | None:
         if urlsplit(url).scheme not in {"http", "https"}:
@@ -170,7 +196,7 @@ class Tab:
             self._raise_if_lost(exc)
             if "Timeout" in exc.message and "exceeded" in exc.message:
                 seconds = NAVIGATION.total_seconds()
-                raise VisitFailed("timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
+                raise VisitFailed("page_timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
             raise from_chrome(exc.message, url) from exc
 
     def _check(self, response: Response, url: str) -> None:

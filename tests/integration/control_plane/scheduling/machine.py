@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from redis.asyncio import Redis
 
-from control_plane.scheduling.scripts import Limits, NewTask, Refused, Result, Scripts
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import NewTask, Refused, Result, Scripts
 from fleet.keys import Keys
 from fleet.messages import Batch, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
 from tests.integration.control_plane.scheduling.model import Model, Node
@@ -38,8 +39,9 @@ end }, { __index = server })
 KEYS = Keys("test")
 # Small, so that an example of a few dozen steps reaches each of them.
 LIMITS = Limits(
-    queue_cap=14, tenant_daily_units=30, tenant_max_running=3, max_attempts=2, max_deliveries=2, dispatch_max=2
-)
+    queue_cap=14, tenant_max_queued=11, tenant_daily_units=30, tenant_max_running=3, idle_ms=40_000, max_attempts=2,
+    max_deliveries=2, dispatch_max=2,
+)  # fmt: skip
 START_MS = 1_767_607_200_000  # a noon: no example lasts until midnight
 
 NODES = {"red": ["gpu"], "green": [], "blue": []}
@@ -234,13 +236,13 @@ class Fleet(RuleBasedStateMachine):
                 self._deliver(node)
 
     @rule(which=RECENT, outcome=st.sampled_from(["completed", "completed", "failed", "failed", "paused", "returned"]),
-          final=RARELY, wrong=WRONG, read=MOSTLY)  # fmt: skip
-    def unit_end(self, which: int, outcome: str, final: bool, wrong: str, read: bool) -> None:
+          reason=st.sampled_from(["page_failed", "chrome_died"]), final=RARELY, wrong=WRONG, read=MOSTLY)  # fmt: skip
+    def unit_end(self, which: int, outcome: str, reason: str, final: bool, wrong: str, read: bool) -> None:
         lease = self._lease(which)
         if lease:
             self._tick()
             node, boot, fence = self._writer(lease, wrong)
-            error = "page_failed" if outcome == "failed" else ""
+            error = reason if outcome == "failed" else ""
             self._say(node, UnitEnd(boot, lease.unit, fence, 99, outcome, error=error, retryable=not final))
             if read:
                 self._deliver(node)

@@ -11,12 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.scheduling.scripts import ANY, Limits, NewTask
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import ANY, NewTask
 from fleet.messages import Batch, Goodbye, Heartbeat, Register, SlotChange, UnitEnd
 
 TERMINAL = {"stopped", "completed", "error"}
 BACKLOG = ("waiting", "queued", "retrying", "paused")
-UNIT_STATES = (*BACKLOG, "running", "completed", "failed", "stopped")
+PENDING = ("waiting", "queued")
+BROWSER_LOST = {"chrome_died", "chrome_lost", "driver_lost"}
+
+JOINS_A_TURN = 1000
 
 Position = tuple[int, int]
 
@@ -97,6 +101,8 @@ class Slot:
     state: str = "free"
     listed: int | None = None
     """Since when it is offered, None when it is not."""
+    busy: bool = False
+    """It runs a unit and serves on after it."""
     unit: Unit | None = None
     fence: int = 0
     granted: Command | None = None
@@ -130,6 +136,7 @@ class Model:
         self.tasks: dict[str, Task] = {}
         self.rings: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self.turns = 0
+        self.served: Counter[str] = Counter()
         self.used: Counter[str] = Counter()
         self.idempotency: dict[tuple[str, str], tuple[str, str]] = {}
         self.deadlines: dict[str, int] = {}
@@ -152,6 +159,8 @@ class Model:
             return ("replayed", known[1]) if known[0] == new.body else ("mismatch",)
         if sum(task.count(*BACKLOG) for task in self.tasks.values()) + len(new.units) > self.limits.queue_cap:
             return ("queue_full",)
+        if self.backlog(new.tenant) + len(new.units) > self.limits.tenant_max_queued:
+            return ("tenant_queue_full",)
         if self.used[new.tenant] + len(new.units) > self.limits.tenant_daily_units:
             return ("quota",)
         self.used[new.tenant] += len(new.units)
@@ -321,6 +330,7 @@ class Model:
         if batch.seq <= unit.seq:
             return "repeated", 0
         unit.seq = batch.seq
+        self._saw_progress(unit)
         task, accepted, full = unit.task, 0, False
         most = task.new.max_results
         for observation in leads:
@@ -425,10 +435,9 @@ class Model:
                 continue
             node = self.nodes[name]
             written = position(node.out[-1])[0] if node.out else 0
-            unread = bool(node.out) and position(node.out[-1]) > position(node.cursor or "0-0")
             if written > self.now - ttl:
                 self.heard[name] = written
-            elif not unread or written < self.now - 2 * ttl:
+            elif not self._unread(node) or written < self.now - 2 * ttl:
                 node.state = "down"
                 del self.heard[name]
                 self._drop_leases(node, "delivery", "node_lost")
@@ -457,28 +466,44 @@ class Model:
                 slot.chrome = "broken"
                 self._release(slot)
                 self.counters["grace_exceeded"] += 1
+        elif kind == "idle":
+            unit = self._unit(name)
+            if unit and unit.slot and self._unread(unit.slot.node):
+                # What would count as progress may stand there.
+                self.deadlines[f"idle|{name}"] = self.now + self.limits.idle_again_ms
+            elif unit and unit.slot:
+                self._reclaim(unit.slot, unit)
+                self._give_back(unit, "attempt", "idle_timeout")
         elif self.tasks[name].state not in TERMINAL:
-            self._end_task(self.tasks[name], "stopped", "error", "queue_timeout" if kind == "queue" else "timeout")
+            self._end_task(self.tasks[name], "stopped", "error", f"{'queue' if kind == 'queue' else 'task'}_timeout")
+
+    def _unread(self, node: Node) -> bool:
+        return bool(node.out) and position(node.out[-1]) > position(node.cursor or "0-0")
 
     # Dispatch --------------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
         """Whose turn is the oldest, of those for whom a slot is free; its first unit; the slot that waits longest."""
         for _ in range(self.limits.dispatch_max):
-            turns = [(*ring[0], label) for label, ring in self.rings.items() if ring and self.free(label)]
+            turns = [
+                (*min(self.rings[label]), label) for label in self.labels if self.rings[label] and self.free(label)
+            ]
             if not turns:
                 return
-            _, tenant, label = min(turns)
+            _, tenant, label = min(turns, key=lambda turn: turn[0])
             unit = self._queue(label, tenant)[0]
-            self.rings[label].pop(0)
-            self._ring_add(label, tenant)
+            self.rings[label].remove(min(self.rings[label]))
+            self.turns = (self.turns // JOINS_A_TURN + 1) * JOINS_A_TURN
+            self.served[tenant] = self.turns + JOINS_A_TURN - 1
+            self.rings[label].append((self.served[tenant], tenant))
             self._grant(self.free(label)[0], unit)
 
     def _grant(self, slot: Slot, unit: Unit) -> None:
         task, node = unit.task, slot.node
         self.fence = max(self.fence + 1, self.now_us)
-        slot.listed = None
+        slot.listed, slot.busy = None, True
         self._move(unit, "running")
+        self._saw_progress(unit)
         unit.slot, unit.fence, unit.seq = slot, self.fence, 0
         self.deadlines.pop(f"queue|{task.name}", None)
         self._run_clock(task)
@@ -498,6 +523,10 @@ class Model:
         slots = [s for n in self.nodes.values() for s in n.slots.values() if label in n.labels and s.listed is not None]
         return sorted(slots, key=lambda slot: (slot.listed, slot.name))
 
+    def _busy(self, label: str) -> list[str]:
+        nodes = [node for node in self.nodes.values() if label in node.labels]
+        return sorted(slot.name for node in nodes for slot in node.slots.values() if slot.busy)
+
     def _queue(self, label: str, tenant: str) -> list[Unit]:
         units = [
             unit
@@ -511,18 +540,24 @@ class Model:
     def running(self, tenant: str) -> int:
         return sum(task.count("running") for task in self.tasks.values() if task.new.tenant == tenant)
 
-    def _ring_add(self, label: str, tenant: str) -> None:
-        self.turns += 1
-        self.rings[label].append((self.turns, tenant))
+    def backlog(self, tenant: str, states: Sequence[str] = BACKLOG) -> int:
+        return sum(task.count(*states) for task in self.tasks.values() if task.new.tenant == tenant)
+
+    @property
+    def labels(self) -> list[str]:
+        """In the order in which they were first asked for."""
+        return list(dict.fromkeys(task.new.label for task in self.tasks.values()))
 
     def _ring_update(self, tenant: str) -> None:
-        """In a label's ring stands who has something queued for it and may run more; who comes, comes last."""
+        """In a label's ring stands who has something queued for it and may run more. Who joins goes before the one that
+        was served last, in order of joining."""
         may_run = self.running(tenant) < self.limits.tenant_max_running
-        for label in dict.fromkeys(task.new.label for task in self.tasks.values()):
+        for label in self.labels:
             stands = any(t == tenant for _, t in self.rings[label])
             belongs = may_run and bool(self._queue(label, tenant))
             if belongs and not stands:
-                self._ring_add(label, tenant)
+                self.turns += 1
+                self.rings[label].append((max(self.turns, self.served[tenant]), tenant))
             elif stands and not belongs:
                 self.rings[label] = [each for each in self.rings[label] if each[1] != tenant]
 
@@ -547,6 +582,7 @@ class Model:
         assert unit.slot is not None
         self.leases.append(("ended", unit.slot.name, unit.name, unit.fence, to))
         unit.slot, unit.fence = None, 0
+        self.deadlines.pop(f"idle|{unit.name}", None)
         if to == "queued":
             self._move(unit, "waiting")  # the tenant may run more before this one stands in line again
             self._run_clock(unit.task)
@@ -572,12 +608,14 @@ class Model:
             self.counters[f"errors:{error}"] += 1
         elif task.paused:
             self._left_running(unit, "paused")
-        elif cost == "attempt":
+        elif cost == "attempt" and not (spent == 1 and error in BROWSER_LOST):
             self._left_running(unit, "retrying")
             self.retries[unit.name] = self.now + self.limits.backoff_ms * 2 ** (spent - 1)
             self.counters[f"errors:{error}"] += 1
         else:
             self._left_running(unit, "queued")
+            if cost == "attempt":
+                self.counters[f"errors:{error}"] += 1
         self._admit(task)
         self._derive(task)
 
@@ -599,15 +637,20 @@ class Model:
     def _end_task(self, task: Task, units: str, state: str, error: str = "") -> None:
         """Running units are revoked: what they still write is refused, their slots wait for the node's word."""
         for unit in task.units:
-            slot, fence = unit.slot, unit.fence
-            if slot:
+            if unit.slot:
+                self._reclaim(unit.slot, unit)
                 self._left_running(unit, units)
-                slot.state = "releasing"
-                self.deadlines[f"grace|{slot.name}|{fence}"] = self.now + self.limits.grace_ms
-                slot.node.commands.append(Command("cancel", unit.name, fence))
             elif unit.state in BACKLOG:
                 self._move(unit, units)
         self._finish(task, state, error)
+
+    def _reclaim(self, slot: Slot, unit: Unit) -> None:
+        slot.state = "releasing"
+        self.deadlines[f"grace|{slot.name}|{unit.fence}"] = self.now + self.limits.grace_ms
+        slot.node.commands.append(Command("cancel", unit.name, unit.fence))
+
+    def _saw_progress(self, unit: Unit) -> None:
+        self.deadlines[f"idle|{unit.name}"] = self.now + self.limits.idle_ms
 
     def _finish(self, task: Task, state: str, error: str) -> None:
         task.state, task.error = state, error
@@ -673,7 +716,8 @@ class Model:
         if slot.unit:
             self.deadlines.pop(f"grace|{slot.name}|{slot.fence}", None)
             self.leases.append(("freed", slot.name, slot.unit.name, slot.fence, ""))
-        slot.unit, slot.fence, slot.granted, slot.listed = None, 0, None, None
+        slot.unit, slot.fence, slot.granted = None, 0, None
+        slot.listed, slot.busy = None, False
         if slot.chrome != "ok":
             slot.state = "broken"
         elif slot.node.state == "down":
@@ -693,7 +737,7 @@ class Model:
         if node.state != "draining":
             node.state = "draining"
             for slot in node.slots.values():
-                slot.listed = None
+                slot.listed, slot.busy = None, False
 
     # What can be compared --------------------------------------------------------------------------------------------
 
@@ -702,9 +746,7 @@ class Model:
         units = {unit.name: unit for task in self.tasks.values() for unit in task.units}
         states = Counter(f"units_{unit.state}" for unit in units.values())
         slots = {slot.name: slot for node in self.nodes.values() for slot in node.slots.values()}
-        labels = dict.fromkeys(task.new.label for task in self.tasks.values())
         tenants = dict.fromkeys(task.new.tenant for task in self.tasks.values())
-        backlogs = {t: sum(k.count(*BACKLOG) for k in self.tasks.values() if k.new.tenant == t) for t in tenants}
         return {
             "tasks": {
                 t.name: (t.state, t.paused, t.error, t.found, t.pages, t.told, [u.index for u in t.waiting])
@@ -717,10 +759,13 @@ class Model:
             "slots": {s.name: (s.state, s.chrome, s.unit.name if s.unit else "", s.fence) for s in slots.values()},
             "nodes": {n.name: (n.state, n.boot, n.cursor) for n in self.nodes.values() if n.cursor or n.state},
             "heard": dict(self.heard),
+            "busy": _filled(
+                (n, sorted(s.name for s in slots.values() if s.busy and n in s.node.labels)) for n in ("any", "gpu")
+            ),
             "free": _filled((label, [s.name for s in self.free(label)]) for label in ("any", "gpu")),
-            "rings": _filled((label, [t for _, t in ring]) for label, ring in self.rings.items()),
-            "queues": _filled((f"{n}:{t}", [u.name for u in self._queue(n, t)]) for n in labels for t in tenants),
-            "tenants": {t: (self.running(t), backlog) for t, backlog in backlogs.items()},
+            "rings": _filled((label, [t for _, t in sorted(ring)]) for label, ring in self.rings.items()),
+            "queues": _filled((f"{n}:{t}", [u.name for u in self._queue(n, t)]) for n in self.labels for t in tenants),
+            "tenants": {t: (self.running(t), self.backlog(t), self.backlog(t, PENDING)) for t in tenants},
             "counters": {name: n for name, n in (self.counters + states).items() if n},
             "deadlines": dict(self.deadlines),
             "retries": dict(self.retries),

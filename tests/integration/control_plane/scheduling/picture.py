@@ -32,7 +32,7 @@ KEPT = """schema epoch fence arrivals turns counters nodes known join-cursor lab
 leases""".split()
 """Keys of the fleet as a whole: one each, or bounded by their length."""
 
-KEPT_EACH = {"tenant", "tenant-tasks", "ring", "queue", "free"}
+KEPT_EACH = {"tenant", "tenant-tasks", "ring", "queue", "queued-tenants", "free", "busy"}
 """Keys a tenant and a label, which are few and stay."""
 
 WITH_TASK = {"task", "events", "seen", "found", "waiting"}
@@ -105,10 +105,13 @@ class Picture:
             },
             "nodes": {name: (n.get("state"), n.get("boot"), n.get("cursor")) for name, n in self.under("node:")},
             "heard": self.zsets.get("nodes", {}),
+            "busy": {label: sorted(slots) for label, slots in self._members("busy:").items()},
             "free": self._members("free:"),
             "rings": self._members("ring:"),
             "queues": self._members("queue:"),
-            "tenants": {name: (_int(t, "running"), _int(t, "backlog")) for name, t in self.under("tenant:")},
+            "tenants": {
+                name: (_int(t, "running"), _int(t, "backlog"), _int(t, "pending")) for name, t in self.under("tenant:")
+            },
             "counters": {name: n for name, n in counters.items() if n},
             "deadlines": self.zsets.get("deadlines", {}),
             "retries": self.zsets.get("retries", {}),

@@ -40,7 +40,7 @@ MUTANTS = {
     "an earlier life may still write": ("if n[1] ~= boot then", "if not n[1] then"),
     "a repeated batch counts": ("if seq <= tonumber", "if seq < tonumber"),
     "running units are not counted down": ("redis.call('HINCRBY', K.tenant(tenant), 'running', -1)", ""),
-    "a tenant keeps its turn": ("redis.call('INCR', K.turns()), tenant)\n    grant(", "0, tenant)\n    grant("),
+    "a tenant keeps its turn": ("turn_of_served(tenant), tenant)\n    grant(", "0, tenant)\n    grant("),
     "a label has precedence": ("not oldest or tonumber(first[2]) < oldest", "not oldest"),
     "fences begin again": ("+ 1, NOW_US)", "+ 1, 0)"),
     "a slot is given twice": ("  unlist_slot(slot)\n  move(unit, 'queued'", "  move(unit, 'queued'"),
