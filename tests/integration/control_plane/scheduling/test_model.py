@@ -43,7 +43,7 @@ MUTANTS = {
     "a tenant keeps its turn": ("turn_of_served(tenant), tenant)\n    grant(", "0, tenant)\n    grant("),
     "a label has precedence": ("not oldest or tonumber(first[2]) < oldest", "not oldest"),
     "fences begin again": ("+ 1, NOW_US)", "+ 1, 0)"),
-    "a slot is given twice": ("  unlist_slot(slot)\n  move(unit, 'queued'", "  move(unit, 'queued'"),
+    "a slot is given twice": ("  unlist_slot(slot)\n  for _, label", "  for _, label"),
     "a broken Chrome is offered": ("if chrome ~= 'ok' then", "if chrome == '' then"),
     "a drained node is offered": ("    if state == 'up' then\n", "    if state then\n"),
     "a lost node costs nothing": ("'deliveries', 1), LIMITS", "'deliveries', 0), LIMITS"),
