@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import redis
+
 from browser_node.launcher import tied
 from infra.stack import valkey
 from tests.support import free_port, wait_until_sync
@@ -92,6 +94,25 @@ class ValkeyServer(ServerProcess):
         with socket.create_connection(("127.0.0.1", self.port), timeout=1) as asking:
             asking.sendall(b"PING\r\n")
             return asking.recv(64).startswith(b"+PONG")
+
+
+class ClusterModeServer(ValkeyServer):
+    """A Valkey in cluster mode that owns every slot: scripts are held to the rules of a cluster by one process."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.command += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+
+    def start(self) -> None:
+        super().start()
+        with redis.Redis.from_url(self.url) as client:
+            if client.execute_command("CLUSTER MYSHARDID") and not client.execute_command("CLUSTER SLOTS"):
+                client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16_383)
+            wait_until_sync(lambda: _serves_all(client), START_TIMEOUT_S, "all slots of the cluster to be served")
+
+
+def _serves_all(client: redis.Redis) -> bool:
+    return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
 
 class MotoServer(ServerProcess):

@@ -188,12 +188,12 @@ class Caps:
 
 
 class Scripts:
-    """All state changes of a fleet."""
+    """All state changes of a fleet. ``sources`` are the texts of the scripts by name."""
 
-    def __init__(self, client: Store, keys: Keys, limits: Limits) -> None:
+    def __init__(self, client: Store, keys: Keys, limits: Limits, *, sources: Mapping[str, str] | None = None) -> None:
         self._client, self._keys = client, keys
         self._limits = json.dumps(dataclasses.asdict(limits))
-        self._sources = {name: _source(name) for name in _names()}
+        self._sources = script_sources() if sources is None else sources
         self._shas: dict[str, str] = {}
 
     async def submit(self, new: NewTask) -> Submitted | Refused:
@@ -380,16 +380,12 @@ def _question(question: Question | None) -> tuple[str | int, ...]:
     return ("", 0, "") if question is None else (question.digest, question.weight, question.objective or "")
 
 
-def _names() -> list[str]:
+def script_sources() -> dict[str, str]:
+    """The whole text of each script by its name: the key functions, ``common.lua``, and what is its own."""
     folder = importlib.resources.files(__package__) / "lua"
-    return [f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua") and f.name != "common.lua"]
-
-
-def _source(script: str) -> str:
-    folder = importlib.resources.files(__package__) / "lua"
-    parts = ["local R = KEYS[1]\n" + lua_keys()]
-    parts += [(folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("common", script)]
-    return "\n".join(parts)
+    texts = {f.name.removesuffix(".lua"): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".lua")}
+    shared = "local R = KEYS[1]\n" + lua_keys() + "\n" + texts.pop("common")
+    return {name: f"{shared}\n{text}" for name, text in texts.items()}
 
 
 def _control(reply: list[bytes]) -> Control:

@@ -540,39 +540,56 @@ local function grant(slot, unit)
   count('wait_ms', NOW - tonumber(u[4] or NOW))
 end
 
+-- Of the labels that have a free slot, the one whose first tenant has waited for its turn the longest: no label can keep
+-- another one from slots that fit both. Returns slot, tenant, label.
+local function next_turn(labels)
+  local slot, tenant, label, oldest
+  for _, each in ipairs(labels) do
+    local free = redis.call('ZRANGE', K.free(each), 0, 0)[1]
+    local first = free and redis.call('ZRANGE', K.ring(each), 0, 0, 'WITHSCORES') or {}
+    if first[1] and (not oldest or tonumber(first[2]) < oldest) then
+      slot, tenant, label, oldest = free, first[1], each, tonumber(first[2])
+    end
+  end
+  return slot, tenant, label
+end
+
 -- The tenant whose turn it is, its first unit, a free slot that fits. Called by every script that can make a slot or a
 -- unit available; at most `dispatch_max` grants a call, so that no call holds the store for long.
 local function dispatch()
-  local left = LIMITS.dispatch_max
-  for _, label in ipairs(redis.call('SMEMBERS', K.labels())) do
-    while left > 0 do
-      local slot = redis.call('ZRANGE', K.free(label), 0, 0)[1]
-      local tenant = slot and redis.call('ZRANGE', K.ring(label), 0, 0)[1]
-      if not tenant then break end
-      local unit = redis.call('ZPOPMIN', K.queue(label, tenant))[1]
-      redis.call('ZADD', K.ring(label), turn_of_served(tenant), tenant)
-      grant(slot, unit)
-      ring_update(label, tenant)
-      left = left - 1
-    end
+  local labels, left = redis.call('SMEMBERS', K.labels()), LIMITS.dispatch_max
+  while left > 0 do
+    local slot, tenant, label = next_turn(labels)
+    if not slot then break end
+    local unit = redis.call('ZPOPMIN', K.queue(label, tenant))[1]
+    redis.call('ZADD', K.ring(label), turn_of_served(tenant), tenant)
+    grant(slot, unit)
+    ring_update(label, tenant)
+    left = left - 1
   end
-  return LIMITS.dispatch_max - left
 end
 
 -- Ingest: every entry of a node's `out` is applied once, in order ------------------------------------------------------
 
--- Moves the node's cursor to `entry`. False when it was there already: another replica applied it.
-local function advance(node, entry, boot)
-  local n = redis.call('HMGET', K.node(node), 'cursor', 'boot')
-  if n[1] and not id_after(entry, n[1]) then return 'applied' end
+-- Moves the node's cursor to `entry`; false when it was there already: another replica applied it. Whoever writes is
+-- known, also one that the store has lost: what is kept of it is removed with it.
+local function pass(node, entry)
+  local cursor = redis.call('HGET', K.node(node), 'cursor')
+  if cursor and not id_after(entry, cursor) then return false end
   redis.call('HSET', K.node(node), 'cursor', entry)
-  if n[2] ~= boot then
+  redis.call('ZADD', K.known(), 'GT', (id_pair(entry)), node)
+  return true
+end
+
+-- As `pass`, for an entry that only the node's present life may write.
+local function advance(node, entry, boot)
+  if not pass(node, entry) then return 'applied' end
+  local n = redis.call('HMGET', K.node(node), 'boot', 'state')
+  if n[1] ~= boot then
     count('stale_writes')
     return 'stale'
   end
-  local heard = id_pair(entry)
-  if redis.call('HGET', K.node(node), 'state') ~= 'down' then redis.call('ZADD', K.nodes(), heard, node) end
-  redis.call('ZADD', K.known(), heard, node)
+  if n[2] ~= 'down' then redis.call('ZADD', K.nodes(), (id_pair(entry)), node) end
   return 'ok'
 end
 

@@ -30,6 +30,7 @@ end
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.known(), '-inf', NOW - LIMITS.node_memory_s * 1000, 'LIMIT', 0, 20)) do
   if not redis.call('ZSCORE', K.nodes(), node) then
     redis.call('ZREM', K.known(), node)
+    -- Its hash has no time to live when it joined and never registered.
     for _, slot in ipairs(slots_of(node)) do forget_slot(slot) end
     redis.call('DEL', K.node(node), K.out(node), K.commands(node))
   end

@@ -3,16 +3,15 @@
 --       then index, port a slot.
 -- Returns 'ok' | 'applied'
 local node, entry, boot = ARGV[2], ARGV[3], ARGV[4]
-local n = redis.call('HMGET', K.node(node), 'cursor', 'boot', 'state')
-if n[1] and not id_after(entry, n[1]) then return 'applied' end
-redis.call('HSET', K.node(node), 'cursor', entry)
+if not pass(node, entry) then return 'applied' end
 
-if n[2] then
+local before = redis.call('HGET', K.node(node), 'boot')
+if before then
   redis.call('HSET', K.node(node), 'state', 'down')
   drop_leases(node, 'delivery', 'node_restarted', 'node ' .. node .. ' restarted')
   for _, slot in ipairs(slots_of(node)) do forget_slot(slot) end
   redis.call('XTRIM', K.commands(node), 'MAXLEN', 0)
-  if n[2] ~= boot then command(node, 'superseded', 'by', boot) end
+  if before ~= boot then command(node, 'superseded', 'by', boot) end
 end
 
 local indexes = {}
@@ -23,7 +22,6 @@ redis.call('HSET', K.node(node), 'boot', boot, 'state', 'up', 'address', ARGV[5]
 redis.call('PERSIST', K.node(node))
 local generation = redis.call('HINCRBY', K.node(node), 'generation', 1)
 redis.call('ZADD', K.nodes(), NOW, node)
-redis.call('ZADD', K.known(), NOW, node)
 for i = 11, #ARGV, 2 do
   local slot = node .. '/' .. ARGV[i]
   redis.call('HSET', K.slot(slot), 'node', node, 'labels', ARGV[7], 'port', ARGV[i + 1], 'chrome', 'ok')

@@ -168,3 +168,11 @@ async def test_a_store_that_forgot_its_scripts_is_told_again(world: World) -> No
     await world.task()
     await world.client.script_flush()
     assert isinstance(await world.submit(), Submitted)
+
+
+async def test_no_label_keeps_another_one_from_slots_that_fit_both(world: World) -> None:
+    await world.node("n1", labels=["gpu"])
+    await world.task(units=20, max_parallel=20)
+    wanted = await world.task(tenant="zeta", label="gpu")
+    await world.end("n1", await world.run("n1"))
+    assert await world.state(wanted) == "running"

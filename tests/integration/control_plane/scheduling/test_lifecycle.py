@@ -241,3 +241,19 @@ async def test_a_slot_that_never_lets_go_is_taken_out_of_service(world: World) -
     await world.scripts.reap()
     assert (await world.slot("n1/0"))["state"] == "broken"
     assert await world.free() == ["n1/1"]
+
+
+async def test_a_node_that_joined_and_never_registered_is_forgotten(world: World) -> None:
+    await world.scripts.join("n2", "hash", "0-1")
+    await world.client.zadd(world.keys.known(), {"n2": 1})
+    await world.scripts.reap()
+    assert await world.client.keys("*n2*") == []
+
+
+async def test_what_a_node_wrote_before_the_store_was_lost_leaves_nothing_that_stays(world: World) -> None:
+    task = await world.task()
+    run = await world.run("n1")
+    await world.client.flushall()
+    assert await world.batch("n1", run, leads=["a"]) == ("stale", 0)
+    assert await world.client.exists(world.keys.task(task)) == 0
+    assert await world.client.zrange(world.keys.known(), 0, -1) == [b"n1"], "who is known is forgotten in time"
