@@ -18,6 +18,7 @@ from control_plane.models import StartRequest
 from control_plane.monitor import Monitor
 from control_plane.scheduling.outlook import until_granted
 from control_plane.scheduling.queue import LOOK_AGAIN_AT_LAST_S, LOOK_AGAIN_S, TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Refused, Submitted
 from fleet.messages import Cancel, Run
 from fleet.model import MAX_ATTEMPTS, MAX_DELIVERIES
@@ -144,7 +145,7 @@ async def test_25_newcomers_are_served_in_the_order_they_came(world: World) -> N
 
 async def test_25_a_tenant_queues_no_more_than_its_share_and_is_told_when_to_come_back(valkey: Redis) -> None:
     world = World(valkey, tenant_max_queued=4, tenant_max_running=1)
-    queue, played = TaskQueue(valkey, world.keys, world.scripts), Played(world)
+    queue, played = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), Played(world)
     await world.client.hset(world.keys.tenant("big"), "max_queued", 6)
     await played.begin(2)
     for _ in range(5):  # one runs, four wait
@@ -170,7 +171,7 @@ async def test_25_a_tenant_queues_no_more_than_its_share_and_is_told_when_to_com
 
 async def test_25_a_queue_that_nothing_drains_says_a_minute(valkey: Redis) -> None:
     world = World(valkey, queue_cap=2)
-    queue = TaskQueue(valkey, world.keys, world.scripts)
+    queue = TaskQueue(valkey, world.keys, world.scripts, Room(valkey))
     await world.task(units=2)
     with pytest.raises(TooMany, match="2 units of all tenants wait") as told:
         await queue.start("acme", StartRequest(queries=["http://a.test/"], platforms=["website"]), None)
@@ -304,7 +305,7 @@ async def test_36_a_full_pool_queues_with_positions_that_come_true(world: World)
 async def test_25_past_the_cap_submits_are_refused_and_what_was_accepted_ends(valkey: Redis, submits: int) -> None:
     cap = submits * 2 // 3
     world = World(valkey, queue_cap=cap, tenant_daily_units=submits, tenant_max_queued=submits)
-    queue, played = TaskQueue(valkey, world.keys, world.scripts), Played(world)
+    queue, played = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), Played(world)
     await played.begin(4)
     accepted, waits = [], []
     request = StartRequest(queries=["http://a.test/"], platforms=["website"])
