@@ -101,6 +101,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             idle_ms=settings.unit_idle_timeout // timedelta(milliseconds=1),
             lease_log=settings.lease_log,
             retention_s=int(settings.retention.total_seconds()),
+            idempotency_s=int(settings.idempotency_memory.total_seconds()),
             enrichment_patience_ms=settings.enrichment_patience // timedelta(milliseconds=1),
             enrichment_memory_s=int(settings.enrichment_memory.total_seconds()),
         ),

@@ -216,7 +216,7 @@ class Keys:
         return f"{self.root}:dead"
 
     def idempotency(self, tenant: str, digest: str) -> str:
-        """string ``body digest|task`` · TTL 24 h · scripts · scripts."""
+        """string ``body digest|task`` · TTL is a setting · scripts · scripts."""
         return f"{self.root}:idempotency:{tenant}:{digest}"
 
     def results(self) -> str:

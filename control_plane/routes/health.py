@@ -62,8 +62,10 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: it reaches object storage, and Valkey takes what it writes. What ails the whole fleet is
-    told by ``/health``."""
+    """This replica can serve: it was not told to stop, it reaches object storage, and Valkey takes what it writes. What
+    ails the whole fleet is told by ``/health``."""
+    if services().stopping:
+        return answer({"status": "stopping"}, NOT_WELL)
     valkey, nodes = await _ask()
     if nodes is not None and not await _takes_writes():
         valkey, nodes = {"status": "down"}, None

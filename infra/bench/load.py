@@ -44,7 +44,7 @@ class Plan:
     deaf: int = 20
     mjpeg: int = 50
     slow: int = 10
-    at_once: int = 200
+    at_once: int = 32
     """Calls under way at most: clients wait for their answers, so a slower server is asked less."""
 
 

@@ -297,11 +297,11 @@ class FaultyFleet:
         counted: Any = await self.redis.hget(self.keys.counters(), "stale_writes")  # type: ignore[misc]
         self.ledger.note(Counted(int(counted or 0)))
 
-    async def check(self) -> list[Violation]:
-        """Wait for quiet, take the store's picture, and ask the checker."""
+    async def check(self, take: Callable[[], Awaitable[StorePicture]] | None = None) -> list[Violation]:
+        """Wait for quiet, take the store's picture, with ``take`` when given, and ask the checker."""
 
         async def quiet() -> bool:
-            picture = await StorePicture.take(self.redis, self.keys)
+            picture = await (take() if take else StorePicture.take(self.redis, self.keys))
             states = {slot.get("state") for slot in picture.slots.values()}
             if not states <= {"free", "broken"} or len(picture.nodes) < self.stack.options.nodes:
                 return False

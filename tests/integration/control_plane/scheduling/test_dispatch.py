@@ -140,6 +140,12 @@ async def test_the_same_idempotency_key_is_the_same_task(world: World) -> None:
     assert await world.client.zcard(world.keys.tenant_tasks("acme")) == 1
 
 
+async def test_an_idempotency_key_is_remembered_for_as_long_as_the_setting_says(valkey: Redis) -> None:
+    world = World(valkey, idempotency_s=90)
+    await world.submit(idempotency="k", body="b", task=ids.new_task_id())
+    assert 0 < await valkey.ttl(world.keys.idempotency("acme", "k")) <= 90
+
+
 async def test_nothing_is_rejected_below_the_cap_and_all_or_nothing_at_it(valkey: Redis) -> None:
     world = World(valkey, queue_cap=5)
     assert isinstance(await world.submit(units=3), Submitted)
