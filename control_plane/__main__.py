@@ -27,7 +27,7 @@ MAX_WEBSOCKET_MESSAGE = 64 * 1024  # clients say "ping" and acknowledgements
 MAX_HEADERS = 16 * 1024
 BACKLOG = 1_024  # 200 viewers that lost their replica come at once
 
-SEND_STALL_MS = 10_000
+SEND_STALL_MS = 8_000
 """A client that takes nothing for this long is cut off by the kernel: Hypercorn has no write timeout, and closing
 politely would wait for the very client that does not read."""
 

@@ -23,9 +23,11 @@ from control_plane.enrichment.terms import Terms
 from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
+from control_plane.monitor import Monitor
 from control_plane.routes import BLUEPRINTS
 from control_plane.scheduling.queue import TaskQueue
-from control_plane.scheduling.scripts import Limits, Scripts
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings
 from control_plane.store.client import LeadStore
@@ -93,6 +95,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             queue_cap=settings.queue_cap,
             tenant_daily_units=settings.tenant_daily_units,
             tenant_max_running=settings.tenant_max_running,
+            tenant_max_queued=settings.tenant_max_queued,
+            idle_ms=settings.unit_idle_timeout // timedelta(milliseconds=1),
             lease_log=settings.lease_log,
             retention_s=int(settings.retention.total_seconds()),
             enrichment_patience_ms=settings.enrichment_patience // timedelta(milliseconds=1),
@@ -134,6 +138,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         if background:
             from control_plane.background import Background
 
+            made.monitor = await running.enter_async_context(Monitor(client, keys, made.store, clock))
             sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
             made.enricher = _enricher(settings, scripts, clock)
             await running.enter_async_context(

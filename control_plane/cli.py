@@ -343,25 +343,23 @@ def export(output: Path | None, file_format: str | None, task: str | None) -> No
     run(work)
 
 
-@main.command()
-def nodes() -> None:
+@main.group(invoke_without_command=True)
+@click.pass_context
+def nodes(context: click.Context) -> None:
     """List browser nodes."""
-    from control_plane.cli_output import listing
+    from control_plane import cli_fleet
 
-    found = run(lambda api: api.get("/api/fleet/nodes"))
-    rows = [
-        [
-            node["node_id"],
-            node["state"],
-            str(node["slots"]),
-            str(node["slots_free"]),
-            node["browser"],
-            node["sandbox"],
-            node["last_heard_at"] or "",
-        ]
-        for node in found["nodes"]
-    ]
-    listing(("node", "state", "slots", "free", "browser", "sandbox", "last heard"), rows, whole={"node"})
+    if context.invoked_subcommand is None:
+        run(cli_fleet.show)
+
+
+@nodes.command("drain")
+@click.argument("node")
+def drain_node(node: str) -> None:
+    """Have a node take nothing new, finish or hand back what runs, and leave."""
+    from control_plane import cli_fleet
+
+    run(lambda api: cli_fleet.drain(api, node))
 
 
 @main.command()

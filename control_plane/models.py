@@ -192,7 +192,11 @@ class QueueStatus(_Answer):
     stopped: int = 0
     failed: int = 0
     queued_units: int = 0
-    estimated_wait_time_seconds: float = 0.0
+    estimated_wait_time_seconds: float | None = Field(
+        0.0,
+        description="until a task of one unit that is submitted now would run; null when nothing tells, such as when no "
+        "slot serves",
+    )
 
 
 class ActionResult(_Answer):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from control_plane.enrichment.enricher import Enricher
     from control_plane.erasure.registry import Registry
     from control_plane.keyring import KeyRing
+    from control_plane.monitor import Monitor
     from control_plane.store.client import LeadStore
     from control_plane.streams.hub import Hub
 
@@ -86,6 +87,7 @@ class Services:
     registry: Registry
     store: LeadStore | None = None
     enricher: Enricher | None = None
+    monitor: Monitor | None = None
 
 
 def attach(app: Quart, made: Services) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fleet.model import UNIT_IDLE
+
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -58,6 +60,10 @@ class Settings(BaseSettings):
     queue_cap: int = Field(10_000, ge=1, description="units that may wait in the whole fleet")
     tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")
     tenant_max_running: int = Field(32, ge=1, description="units of a tenant that run at once")
+    tenant_max_queued: int = Field(5_000, ge=1, description="units of a tenant that may wait")
+    unit_idle_timeout: timedelta = Field(
+        UNIT_IDLE, description="how long a running unit may neither begin nor end a page before its attempt has failed"
+    )
     lease_log: int = Field(
         10_000, ge=0, description="grants and ends of leases that are kept for whoever asks what happened; 0: none"
     )
@@ -119,7 +125,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "retention", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
+        "retention", "unit_idle_timeout", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
         "enrichment_memory", "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod
@@ -136,7 +142,10 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("enrichment_timeout", "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause")
+    @field_validator(
+        "unit_idle_timeout", "enrichment_timeout", "enrichment_patience", "enrichment_memory",
+        "enrichment_breaker_pause",
+    )  # fmt: skip
     @classmethod
     def _some_time(cls, value: timedelta) -> timedelta:
         if value < timedelta(seconds=1):

@@ -37,6 +37,13 @@ FRAMES_DROPPED = Counter(
 )
 STREAMS_CUT = Counter("leadfleet_streams_cut", "Streams ended by us", ["reason"], registry=REGISTRY)
 STORE_ERRORS = Counter("leadfleet_store_errors", "Requests that Valkey did not answer", registry=REGISTRY)
+DISPATCH_STALLED = Gauge(
+    "leadfleet_dispatch_stalled_seconds",
+    "For how long units that can run and free slots that fit them have stood side by side; 5 s are unhealthy",
+    registry=REGISTRY,
+)
+STORAGE_UP = Gauge("leadfleet_storage_up", "Whether object storage is reached: 1 yes, 0 no", registry=REGISTRY)
+STORAGE_UP.set(1)  # not known to be down
 S3_OPERATIONS = Counter("leadfleet_s3_operations", "Object storage calls", ["operation", "outcome"], registry=REGISTRY)
 WEBHOOKS = Counter(
     "leadfleet_webhook_attempts",

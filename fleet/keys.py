@@ -44,7 +44,8 @@ class Keys:
         return f"{self.root}:arrivals"
 
     def turns(self) -> str:
-        """string · kept · scripts · scripts: counts dispatches; order of the ring."""
+        """string · kept · scripts · scripts: counts grants in thousands and those who joined since;
+        order of the ring."""
         return f"{self.root}:turns"
 
     def counters(self) -> str:
@@ -94,10 +95,16 @@ class Keys:
         """zset slot → free since (ms) · scripts · scripts: what may be leased to units that ask for a label."""
         return f"{self.root}:free:{label}"
 
+    def busy(self, label: str) -> str:
+        """zset slot → leased since (ms) · scripts · scripts: slots that carry a label and are free again some time."""
+        return f"{self.root}:busy:{label}"
+
     # Work.
 
     def tenant(self, tenant: str) -> str:
-        """hash · kept · scripts, CLI · scripts, API: limits, units running and queued."""
+        """hash · kept · scripts, CLI · scripts, API: limits (``max_running``, ``max_queued``,
+        ``daily_units``: absent ones are the fleet's), units ``running``, ``pending`` (waiting or queued) and in the
+        ``backlog`` (retrying and paused ones as well), and ``served``, its turn."""
         return f"{self.root}:tenant:{tenant}"
 
     def tenant_tasks(self, tenant: str) -> str:
@@ -115,6 +122,10 @@ class Keys:
     def ring(self, label: str) -> str:
         """zset tenant → turn · scripts · scripts: tenants with dispatchable units, lowest goes next."""
         return f"{self.root}:ring:{label}"
+
+    def queued_tenants(self, label: str) -> str:
+        """set of tenants · scripts · scripts: whose queue is not empty, also those who may not run more now."""
+        return f"{self.root}:queued-tenants:{label}"
 
     def queue(self, label: str, tenant: str) -> str:
         """zset unit → priority and arrival · scripts · scripts."""
@@ -153,7 +164,8 @@ class Keys:
         return f"{self.root}:retries"
 
     def deadlines(self) -> str:
-        """zset → due (ms) · scripts · reaper: ``queue|<task>``, ``run|<task>``, ``grace|<slot>|<fence>``."""
+        """zset → due (ms) · scripts · reaper: ``queue|<task>``, ``run|<task>``, ``idle|<unit>``,
+        ``grace|<slot>|<fence>``."""
         return f"{self.root}:deadlines"
 
     def webhooks(self) -> str:

@@ -29,6 +29,12 @@ CANCEL_GRACE = timedelta(seconds=10)
 """How long a cancelled unit may take to let go of its tabs before its Chrome is killed."""
 
 
+UNIT_IDLE = timedelta(seconds=180)
+"""A running unit that says nothing for this long hangs although its node lives: its attempt ends with ``idle_timeout``.
+Its three tabs report the beginning and the end of each page: 20 s for one, and on a crowded node the crawl delays of
+those who wait for the same host, are less than half of it."""
+
+
 class TaskState(StrEnum):
     """States of a task as clients see them."""
 

@@ -59,9 +59,14 @@ class FaultProxy:
         await asyncio.gather(*self._handling, return_exceptions=True)
 
     @property
-    def endpoint(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def fail(self, fault: Fault, matching: str, times: int = 1_000_000) -> None:
         """Have requests whose first line matches fail, so many of them."""
@@ -70,6 +75,11 @@ class FaultProxy:
     def heal(self) -> None:
         """Pass everything on from now; requests that hang stay so."""
         self._rules.clear()
+
+    def end_hanging(self) -> None:
+        """Close all connections there are, those of requests that hang among them."""
+        for task in self._handling:
+            task.cancel()
 
     def count(self, matching: str) -> int:
         """How many requests have arrived whose first line matches."""

@@ -35,6 +35,8 @@ class TcpProxy:
     """How long each piece is under way."""
     bytes_per_s: float = 0.0
     """The pace of each connection and way; 0 is as fast as it goes."""
+    deaf_after: bytes = b""
+    """Once a request holds these bytes it passes, and replies vanish from then on."""
     connections: int = 0
     """How many there were."""
     passed: dict[Way, int] = field(default_factory=lambda: dict.fromkeys(Way, 0))
@@ -142,6 +144,8 @@ class TcpProxy:
             if way in self._cut:
                 self.dropped[way] += len(piece)
                 continue
+            if way is Way.REQUESTS and self.deaf_after and self.deaf_after in piece:
+                self._cut.add(Way.REPLIES)
             writer.write(piece)
             await writer.drain()
             self.passed[way] += len(piece)

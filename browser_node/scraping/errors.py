@@ -6,7 +6,7 @@
     ├── ChromeLost      the whole browser is gone
     └── BadQuery        the query is nothing this source can start from
 
-Codes: ``dns``, ``refused_address``, ``unreachable``, ``tunnel``, ``tls``, ``timeout``, ``redirect_loop``,
+Codes: ``dns``, ``refused_address``, ``unreachable``, ``tunnel``, ``tls``, ``page_timeout``, ``redirect_loop``,
 ``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``,
 ``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
 """
@@ -29,8 +29,8 @@ _CHROME_ERRORS = (
     ("NAME_RESOLUTION_FAILED", "dns", True),
     ("TOO_MANY_REDIRECTS", "redirect_loop", False),
     ("TUNNEL_CONNECTION_FAILED", "tunnel", True),
-    ("TIMED_OUT", "timeout", True),
-    ("CONNECTION_TIMED_OUT", "timeout", True),
+    ("TIMED_OUT", "page_timeout", True),
+    ("CONNECTION_TIMED_OUT", "page_timeout", True),
     ("CERT_", "tls", False),
     ("SSL_", "tls", False),
     ("UNKNOWN_URL_SCHEME", "bad_scheme", False),
@@ -107,5 +107,5 @@ def from_egress(status: int, reason: str, url: str) -> VisitFailed:
         return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
     if "unknown name" in reason:
         return VisitFailed("dns", f"the host of {url} does not resolve: {reason}")
-    code = "timeout" if status == 504 else "unreachable"
+    code = "page_timeout" if status == 504 else "unreachable"
     return VisitFailed(code, f"{url} could not be reached: {reason}", retryable=True)

@@ -53,7 +53,7 @@ async def fetch(http: aiohttp.ClientSession, url: str, *, proxy_url: str, limit:
     except aiohttp.ClientConnectorDNSError as exc:
         raise VisitFailed("dns", f"the host of {url} does not resolve") from exc
     except TimeoutError as exc:
-        raise VisitFailed("timeout", f"{url} did not answer in {TIMEOUT.total:g} s", retryable=True) from exc
+        raise VisitFailed("page_timeout", f"{url} did not answer in {TIMEOUT.total:g} s", retryable=True) from exc
     except aiohttp.ClientSSLError as exc:
         raise VisitFailed("tls", f"{url} has no valid certificate") from exc
     except (aiohttp.ClientError, ValueError) as exc:

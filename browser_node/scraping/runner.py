@@ -373,7 +373,7 @@ class _UnitRun:
 
 
 def _tries(failure: VisitFailed) -> int:
-    return TIMEOUT_TRIES if failure.code in {"timeout", "tab_crashed"} else TRIES
+    return TIMEOUT_TRIES if failure.code in {"page_timeout", "tab_crashed"} else TRIES
 
 
 def _sentence(visit: Visit, view: PageView) -> str:

@@ -196,7 +196,7 @@ class Tab:
             self._raise_if_lost(exc)
             if "Timeout" in exc.message and "exceeded" in exc.message:
                 seconds = NAVIGATION.total_seconds()
-                raise VisitFailed("timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
+                raise VisitFailed("page_timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
             raise from_chrome(exc.message, url) from exc
 
     def _check(self, response: Response, url: str) -> None:

@@ -15,7 +15,7 @@ from control_plane.services import services
 from control_plane.web import answer
 from fleet.errors import StoreUnavailable
 
-STORE_DOWN = 503
+NOT_WELL = 503
 
 blueprint = Blueprint("health", __name__)
 
@@ -25,12 +25,13 @@ blueprint = Blueprint("health", __name__)
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def health() -> Response:
-    """``healthy``; ``degraded`` without a node, the leads store, or a model that was to be asked; ``unhealthy`` when
-    Valkey does not answer."""
+    """``healthy``; ``degraded`` without a node, the leads store, object storage, or a model that was to be asked;
+    ``unhealthy`` when Valkey does not answer, or units wait although slots that fit are free."""
     valkey, nodes = await _ask()
-    leads, enrichment = _leads(), _enrichment()
-    well = nodes and leads["status"] != "down" and enrichment["status"] != "degraded"
-    status = "unhealthy" if nodes is None else "healthy" if well else "degraded"
+    leads, enrichment, storage, dispatch = _leads(), _enrichment(), _storage(), _dispatch()
+    well = nodes and leads["status"] != "down" and enrichment["status"] != "degraded" and storage["status"] != "down"
+    ill = nodes is None or dispatch["status"] == "stalled"
+    status = "unhealthy" if ill else "healthy" if well else "degraded"
     body = {
         "status": status,
         "replica": services().settings.replica,
@@ -39,9 +40,11 @@ async def health() -> Response:
             "nodes": {"status": "up" if nodes else "down", "up": nodes or 0},
             "leads": leads,
             "enrichment": enrichment,
+            "storage": storage,
+            "dispatch": dispatch,
         },
     }
-    return answer(body, STORE_DOWN if nodes is None else 200)
+    return answer(body, NOT_WELL if ill else 200)
 
 
 @blueprint.get("/health/live")
@@ -56,11 +59,13 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: its store answers."""
+    """This replica can serve: it reaches Valkey and object storage. What ails the whole fleet is told by ``/health``."""
     valkey, nodes = await _ask()
-    if nodes is None:
-        return answer({"status": "not ready", "components": {"valkey": valkey}}, STORE_DOWN)
-    return answer({"status": "ready", "components": {"valkey": valkey}})
+    storage = _storage()
+    components = {"valkey": valkey, "storage": storage}
+    if nodes is None or storage["status"] == "down":
+        return answer({"status": "not ready", "components": components}, NOT_WELL)
+    return answer({"status": "ready", "components": components})
 
 
 @blueprint.get("/metrics")
@@ -91,6 +96,18 @@ def _enrichment() -> dict[str, str]:
     """The model that leads are put to: ``off`` where none is."""
     enricher = services().enricher
     return {"status": "off"} if enricher is None else enricher.health()
+
+
+def _storage() -> dict[str, Any]:
+    """Object storage as it was last seen from here."""
+    monitor = services().monitor
+    return {"status": "off"} if monitor is None else monitor.storage()
+
+
+def _dispatch() -> dict[str, Any]:
+    """Whether units find the slots that are free for them, as it was last seen from here."""
+    monitor = services().monitor
+    return {"status": "off"} if monitor is None else monitor.dispatch()
 
 
 async def _ask() -> tuple[dict[str, Any], int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from control_plane.models import (
     TaskStatus,
     Usage,
 )
+from control_plane.scheduling.outlook import until_granted, until_room
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
 from control_plane.scheduling.views import Flat, node_view, task_status, time_of
 from fleet import ids
@@ -37,6 +39,12 @@ WATCH_SECONDS = 10
 
 MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
+
+LOOK_AGAIN_S = 60
+"""Retry-After of a queue that nothing drains: no node is there, or all that waits is paused."""
+
+LOOK_AGAIN_AT_LAST_S = 3_600
+"""Nobody knows what a fleet does later than that."""
 
 READ_ATTEMPTS = 3
 """A task can hardly be queued, dispatched and queued again between two reads, let alone twice."""
@@ -80,7 +88,7 @@ class TaskQueue:
             )
         )
         if isinstance(answer, Refused):
-            raise await self._refusal(answer)
+            raise await self._refusal(answer, tenant, len(request.queries) * len(request.platforms))
         state, position = await self._place(tenant, answer.task)
         return Started(
             task_id=answer.task,
@@ -115,13 +123,12 @@ class TaskQueue:
         return await self._control(tenant, task, self._scripts.resume)
 
     async def queue_status(self, tenant: str) -> QueueStatus:
-        """The tenant's tasks by state, and the wait that a new unit would have, from the mean length of a unit."""
+        """The tenant's tasks by state, and the wait that a new unit would have."""
         tasks = await self._newest(tenant, 0, MAX_PAGE)
         by_state = {state: sum(t.status == state for t in tasks) for state in TaskState}
         gauges = await self.gauges()
-        slots = max(1, sum(gauges["slots"].values()))
         waiting = sum(gauges["units"].get(state, 0) for state in (UnitState.QUEUED, UnitState.WAITING))
-        ahead = max(0, waiting + 1 - gauges["slots"].get(SlotState.FREE, 0))
+        wait = until_granted(await self._scripts.outlook(tenant), tenant)
         return QueueStatus(
             total_tasks=await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant))),
             running=by_state[TaskState.RUNNING],
@@ -131,7 +138,7 @@ class TaskQueue:
             stopped=by_state[TaskState.STOPPED],
             failed=by_state[TaskState.ERROR],
             queued_units=waiting,
-            estimated_wait_time_seconds=round(ahead / slots * gauges["unit_seconds_mean"], 1),
+            estimated_wait_time_seconds=None if wait is None else round(wait, 1),
         )
 
     # Live view.
@@ -249,7 +256,7 @@ class TaskQueue:
         flat, position = await self._with_position(tenant, task, await self._own(tenant, task))
         return TaskState(flat[b"state"].decode()), position
 
-    async def _refusal(self, refused: Refused) -> Exception:
+    async def _refusal(self, refused: Refused, tenant: str, units: int) -> Exception:
         if refused.reason == "mismatch":
             return Invalid("this Idempotency-Key was used before with another body: use a new key for a new request")
         if refused.reason == "quota":
@@ -258,10 +265,16 @@ class TaskQueue:
                 "send fewer queries, or try again after midnight UTC",
                 retry_after=refused.retry_after,
             )
-        mean = (await self.gauges())["unit_seconds_mean"]
+        if units > refused.limit:
+            raise Invalid(f"at most {refused.limit} units may wait, and this task has {units}: send fewer queries")
+        theirs = refused.reason == "tenant_queue_full"
+        room = until_room(
+            await self._scripts.outlook(tenant), refused.used + units - refused.limit, tenant if theirs else None
+        )
+        whose = "of yours" if theirs else "of all tenants"
         return TooMany(
-            f"the queue holds {refused.used} units and takes no more of this size for now",
-            retry_after=max(1, round(mean)),
+            f"{refused.used} units {whose} wait, of {refused.limit} that may: {units} more must wait outside",
+            retry_after=LOOK_AGAIN_S if room is None else min(LOOK_AGAIN_AT_LAST_S, ceil(room)),
         )
 
     async def _control(

@@ -17,6 +17,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.outlook import MAX_SAMPLED, Line, Outlook
 from fleet import model
 from fleet.connect import Store
 from fleet.errors import StoreUnavailable
@@ -25,34 +27,6 @@ from fleet.messages import Batch, Goodbye, Heartbeat, Register, SlotChange, Unit
 
 ANY = "any"
 """The label every slot has, and the one a task asks for when it asks for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the scripts must know of the settings. Durations in the unit of their name."""
-
-    queue_cap: int = 10_000
-    tenant_daily_units: int = 10_000
-    tenant_max_running: int = 1_000
-    events_max: int = 100_000
-    retention_s: int = 7 * 86_400
-    session_ttl_ms: int = model.SESSION_TTL // timedelta(milliseconds=1)
-    # The node kills after CANCEL_GRACE; the store waits a heartbeat longer for the word of it.
-    grace_ms: int = (model.CANCEL_GRACE + 2 * model.HEARTBEAT) // timedelta(milliseconds=1)
-    backoff_ms: int = 2_000
-    max_attempts: int = model.MAX_ATTEMPTS
-    max_deliveries: int = model.MAX_DELIVERIES
-    node_memory_s: int = 86_400
-    # Questions of a tenant to the model that may wait, about 2 KB each.
-    enrichment_line: int = 10_000
-    # How long a question waits for what other pages tell of the lead.
-    enrichment_wait_ms: int = 5_000
-    enrichment_patience_ms: int = 900_000
-    enrichment_memory_s: int = 30 * 86_400
-    # Entries that the log of leases keeps, about 120 bytes each; 0 for no log.
-    lease_log: int = 10_000
-    # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
-    dispatch_max: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +61,8 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """``reason``: ``mismatch`` (idempotency key with another body), ``queue_full`` or ``quota``."""
+    """``reason``: ``mismatch`` (idempotency key with another body), ``queue_full``, ``tenant_queue_full``
+    (``used`` of ``limit`` units wait) or ``quota`` (``retry_after`` seconds until the next day)."""
 
     reason: str
     used: int = 0
@@ -218,7 +193,19 @@ class Scripts:
             return Submitted(reply[1].decode(), int(reply[2]), int(reply[3]), replayed=verdict == "replayed")
         if verdict == "quota":
             return Refused("quota", used=int(reply[1]), limit=int(reply[2]), retry_after=int(reply[3]))
-        return Refused(verdict, used=int(reply[1]) if len(reply) > 1 else 0)
+        return Refused(verdict, *map(int, reply[1:]))
+
+    async def outlook(self, tenant: str, label: str = ANY) -> Outlook:
+        """What the waits of ``label`` are estimated from, ``tenant``'s above all."""
+        now, mean, free, busy, sampled, waiting = await self._call("outlook", label, tenant, MAX_SAMPLED)
+        return Outlook(
+            now_ms=int(now),
+            unit_ms=int(mean) if mean else None,
+            free=int(free),
+            busy=int(busy),
+            leases=[(int(float(at)), who.decode()) for at, who in zip(sampled[::2], sampled[1::2], strict=True)],
+            tenants=[Line(who.decode(), *map(int, numbers)) for who, *numbers in (waiting[at : at + 5] for at in range(0, len(waiting), 5))],
+        )
 
     async def position(self, tenant: str, task: str) -> int | None:
         """Units ahead of the task's next unit, None when none of its units is queued."""

@@ -84,6 +84,10 @@ class LeadStore:
             return {"status": "unhealthy", "detail": exc.detail, "restarts": self.restarts}
         return {"status": "healthy", **members, "restarts": self.restarts}
 
+    async def reach(self, limit_s: float) -> None:
+        """Have the worker ask object storage for our bucket; Unavailable when there is no answer within ``limit_s``."""
+        await self._call("reach", {}, timeout_s=limit_s)
+
     async def filter(self, tenant: str, query: LeadQuery) -> bytes:
         """A ``LeadPage`` as JSON, passed on as it is."""
         return (await self._call("filter", {"tenant": tenant, "query": _plain(query)})).body

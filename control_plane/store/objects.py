@@ -93,6 +93,18 @@ class Objects:
         """Make the client now, in a thread where it takes long, so that the first export need not wait 0.7 s for it."""
         await self._connected()
 
+    async def reach(self) -> None:
+        """Ask for the bucket; that there is none yet is an answer too. The caller sets the limit."""
+        client = await self._connected()
+        try:
+            await client.head_bucket(Bucket=self._options.s3_bucket)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            failure = _failure("head_bucket", exc)
+            if not isinstance(failure, _Missing):
+                raise failure from exc
+
     async def upload(
         self,
         key: str,

@@ -81,6 +81,7 @@ class Worker:
             "export_cancel": self._export_cancel,
             "export_list": self._export_list,
             "health": self._health,
+            "reach": self._reach,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -163,6 +164,10 @@ class Worker:
             await self._objects.connect()
         except Exception as exc:  # whatever is wrong with the settings, an export says it to who asks for one
             log.warning("the client of object storage could not be made", reason=str(exc))
+
+    async def _reach(self, _: dict[str, Any]) -> Answer:
+        await self._objects.reach()
+        return Answer()
 
     async def _health(self, _: dict[str, Any]) -> Answer:
         cursor = await self._redis.hgetall(self._keys.sink_cursor())

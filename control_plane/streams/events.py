@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ CHANNELS: Mapping[str, frozenset[str] | None] = {
 """What each socket carries; None is everything."""
 
 START = "0-0"
+
+RETRY_MS = (500, 3_000)
+"""When a client comes back that has lost us: spread, so that all viewers of a lost replica do not come at once."""
 
 
 @dataclass
@@ -95,6 +99,11 @@ def resume(asked: tuple[int, int] | None, extent: Extent | None) -> Resume:
     if asked > extent.last:  # the store has lost what the client saw
         return Resume(position_text(extent.last), gap=True)
     return Resume(position_text(asked), gap=extent.trimmed and asked < extent.first)
+
+
+def retry_ms() -> int:
+    """What a client is told as it connects: after how many milliseconds it shall come back when the stream breaks."""
+    return random.randint(*RETRY_MS)  # noqa: S311 - spreads load, guards nothing
 
 
 def position_text(position: tuple[int, int]) -> str:

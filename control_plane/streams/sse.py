@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from control_plane.streams.events import retry_ms
 from control_plane.streams.hub import Hub
 
 PING_S = 15.0
 REVOCATION_CHECK_S = 10.0
-RETRY_MS = (500, 3_000)
-"""When a browser comes back: spread, so that all viewers of a lost replica do not come at once."""
 
 
 async def event_stream(
@@ -21,8 +19,7 @@ async def event_stream(
     replica stops; the server cancels it when the client goes. A body that is never sent follows nothing."""
     tail, start = await hub.tail(task, asked, None)
     try:
-        retry = random.randint(*RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-        yield b"retry: %d\n\n" % retry
+        yield b"retry: %d\n\n" % retry_ms()
         if start.gap:
             yield _message(start.after, f'{{"type":"gap","id":"{start.after}"}}')
         checked = pinged = time.monotonic()

@@ -11,12 +11,12 @@ from quart import websocket
 
 from control_plane import telemetry
 from control_plane.auth import offered_subprotocol
-from control_plane.streams.events import Resume
+from control_plane.streams.events import Resume, retry_ms
 from control_plane.streams.frames import Viewer
 from control_plane.streams.hub import Tail
 from fleet.cancellation import end_all
 
-WRITE_TIMEOUT_S = 8.0
+WRITE_TIMEOUT_S = 6.0
 """How long one message may take to leave; what is stuck longer is cut."""
 
 REVOCATION_CHECK_S = 10.0
@@ -52,7 +52,8 @@ class Socket:
     async def run(self, sending: Coroutine[Any, Any, None], message: str, start: str | None) -> None:
         """Accept, say ``connected``, and send until the client leaves or must."""
         await websocket.accept(subprotocol=offered_subprotocol())
-        greeting = {"type": "connected", "message": message} | ({} if start is None else {"id": start})
+        greeting: dict[str, Any] = {"type": "connected", "message": message, "retry_ms": retry_ms()}
+        greeting |= {} if start is None else {"id": start}
         await self.send(orjson.dumps(greeting).decode())
         parts = [sending, self._listen(), self._answer_pings(), self._watch_key(), self._watch_stop()]
         tasks = [asyncio.create_task(part) for part in parts]

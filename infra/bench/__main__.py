@@ -18,7 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from infra.bench import store
+from infra.bench import overload, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
@@ -152,7 +152,13 @@ class Bench:
         return done / LOAD_S
 
 
-ALONE = {"extraction": extraction, "leads_100k": store.small, "leads_1m": store.large}
+ALONE = {
+    "extraction": extraction,
+    "failover": overload.failover,
+    "overload": overload.overload,
+    "leads_100k": store.small,
+    "leads_1m": store.large,
+}
 """Parts that need no stack, or one of their own."""
 
 PARTS = ("health", "start", "status", "submit_to_navigation", "demo", "memory", *ALONE)

@@ -58,6 +58,8 @@ class Options:
     valkey_port: int | None = None
     """None takes any that is free, as for ``s3_port``."""
     s3_port: int | None = None
+    leads_uri: str | None = None
+    """Where the leads table is; None: in the state directory."""
     reach: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Loopback ports at which a part finds ``valkey`` or ``s3``, when not at their own: a network between them."""
 
@@ -108,7 +110,7 @@ class Environments:
                 "LEADFLEET_S3_ENDPOINT": _endpoint(reach.get("s3", self._ports.s3)),
                 "LEADFLEET_S3_BUCKET": BUCKET,
                 "LEADFLEET_S3_REGION": REGION,
-                "LEADFLEET_LEADS_URI": f"file://{self._state.leads}",
+                "LEADFLEET_LEADS_URI": self._options.leads_uri or f"file://{self._state.leads}",
                 "LEADFLEET_STATE": str(self._state.path),
                 "LEADFLEET_BOOTSTRAP_KEY": self._secrets.api_key,
                 "LEADFLEET_SECRET": self._secrets.signing_secret,

@@ -119,7 +119,8 @@ def results(run: Run) -> Iterator[str]:
             yield f"{task} has results twice: {twice[:3]}"
         if run.store["seen"][task] != len(found):
             yield f"{task} accepted {run.store['seen'][task]} observations and told of {len(found)}"
-    known = {(task, e["id"]) for task, found in events.items() for e in found}
+    told = {"result", "enriched"}  # an answer of the model is for the sink once more, the same observation enriched
+    known = {(task, e["id"]) for task, found in run.store["events"].items() for e in found if e["type"] in told}
     entries = Counter((task, event) for task, event in run.store["results"])
     for entry, times in entries.items():
         if times > 1:

@@ -19,9 +19,13 @@ async def site() -> AsyncIterator[Sites]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running_fleet(tmp_path_factory: pytest.TempPathFactory, site: Sites) -> AsyncIterator[FaultyFleet]:
+async def running_fleet(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, site: Sites
+) -> AsyncIterator[FaultyFleet]:
+    """Shaped as the module's ``FLEET`` says, if it says something."""
+    shape = getattr(request.module, "FLEET", {})
     directory = tmp_path_factory.mktemp("fleet")
-    options = fleet_options(directory / "state", [f"*.site.test=127.0.0.1:{site.port}"])
+    options = fleet_options(directory / "state", [f"*.site.test=127.0.0.1:{site.port}"], **shape)
     async with faulty_fleet(options, directory / "ledger") as fleet:
         await fleet.begin()
         yield fleet

@@ -36,6 +36,7 @@ from tests.faults.ledger import (
     Submitted,
     Told,
 )
+from tests.faults.viewers import Transport, over_socket
 from tests.stacks import TERMINAL
 from tests.support import wait_until
 
@@ -57,6 +58,10 @@ class FaultyFleet:
     session: aiohttp.ClientSession
     redis: Redis
     keys: Keys
+    connected: dict[str, int] = field(default_factory=dict)
+    """The replica of each viewer that is connected."""
+    retry_s: dict[str, float] = field(default_factory=dict)
+    """When each viewer was told to come back, should it lose its replica."""
     _names: Counter[str] = field(default_factory=Counter)
     _viewers: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -127,40 +132,52 @@ class FaultyFleet:
         """The final states."""
         return [await self.until(task, lambda state: state["status"] in TERMINAL, "its end", limit_s) for task in tasks]
 
-    def watch(self, task: str, replica: int = 0) -> asyncio.Task[list[dict[str, Any]]]:
+    def watch(
+        self, task: str, replica: int = 0, transport: Transport = over_socket, *, patient: bool = False
+    ) -> asyncio.Task[list[dict[str, Any]]]:
         """A viewer that sees a task from its first event to its end, over as many connections as it takes.
 
-        It goes to the next replica when one is gone. The result: all events it was told.
+        It goes to the next replica when one is gone: at once, or when it was told to if ``patient``. The result: all
+        events it was told.
         """
         self._names[task] += 1
         name = f"{task}#{self._names[task]}"
-        viewer = asyncio.create_task(self._watch(name, task, replica), name=f"watch {name}")
+        viewer = asyncio.create_task(self._watch(name, task, replica, transport, patient), name=f"watch {name}")
         self._viewers.add(viewer)
         viewer.add_done_callback(self._viewers.discard)
         return viewer
 
-    async def _watch(self, stream: str, task: str, replica: int) -> list[dict[str, Any]]:
+    async def _watch(
+        self, stream: str, task: str, replica: int, transport: Transport, patient: bool
+    ) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = []
         after = "0-0"
         while not events or events[-1]["type"] not in TERMINAL_EVENTS:
-            url = f"{self.stack.urls[replica]}/api/scraper/ws/events/{task}?last_event_id={after}"
+            told = transport(self.session, self.stack.urls[replica], task, after)
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with self.session.ws_connect(url) as socket:
-                    self.ledger.note(Connected(stream, task, after))
-                    async for message in socket:
-                        event = message.json()
-                        if event["type"] == "gap":
+                async with contextlib.aclosing(told):
+                    async for event in told:
+                        if event["type"] == "connected":
+                            self.ledger.note(Connected(stream, task, after))
+                            self.connected[stream] = replica
+                            self.retry_s[stream] = event["retry_ms"] / 1000
+                        elif event["type"] == "gap":
                             self.ledger.note(Gap(stream))
-                        elif "id" in event and event["type"] != "connected":
+                        else:
                             self.ledger.note(Told(stream, event["id"], event["type"]))
                             events.append(event)
                             after = event["id"]
                             if event["type"] in TERMINAL_EVENTS:
                                 break
+            self.connected.pop(stream, None)
             if not events or events[-1]["type"] not in TERMINAL_EVENTS:
                 replica = (replica + 1) % len(self.stack.urls)
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self.retry_s.get(stream, RETRY_S) if patient else RETRY_S)
         return events
+
+    def viewers_of(self, replica: int) -> int:
+        """How many viewers are connected to a replica."""
+        return sum(at == replica for at in self.connected.values())
 
     async def leave(self) -> None:
         """End the viewers that a failed test left."""
@@ -260,6 +277,15 @@ class FaultyFleet:
             yield child
         finally:
             await self.stack.remove(name)
+
+    @contextlib.asynccontextmanager
+    async def killed(self, child: str) -> AsyncIterator[None]:
+        """kill -9; at the end its supervisor has it running again."""
+        part = self.stack.children[child]
+        restarts = part.restarts
+        part.kill()
+        yield
+        await wait_until(lambda: part.restarts > restarts and part.ready, 60, f"{child} to be back")
 
     @contextlib.asynccontextmanager
     async def frozen(self, *pids: int) -> AsyncIterator[None]:

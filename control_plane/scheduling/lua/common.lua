@@ -86,6 +86,7 @@ end
 -- Counting units by state -----------------------------------------------------------------------------------------------
 
 local BACKLOG = { waiting = true, queued = true, retrying = true, paused = true }
+local PENDING = { waiting = true, queued = true }
 
 local function move(unit, from, to)
   local task = task_of(unit)
@@ -97,6 +98,8 @@ local function move(unit, from, to)
   local tenant = redis.call('HGET', K.task(task), 'tenant')
   local backlog = (BACKLOG[to] and 1 or 0) - (BACKLOG[from] and 1 or 0)
   if backlog ~= 0 then redis.call('HINCRBY', K.tenant(tenant), 'backlog', backlog) end
+  local pending = (PENDING[to] and 1 or 0) - (PENDING[from] and 1 or 0)
+  if pending ~= 0 then redis.call('HINCRBY', K.tenant(tenant), 'pending', pending) end
 end
 
 local function backlog()
@@ -115,10 +118,29 @@ local function may_run(tenant)
   return tonumber(limits[1] or 0) < tonumber(limits[2] or LIMITS.tenant_max_running)
 end
 
+-- A tenant that joins goes before the one that was served last, in order of joining: a flood that holds every slot
+-- delays the first unit of somebody else by no more than what its shortest unit still takes. Who was served last and joins
+-- again is still the one that was served last.
+local JOINS_A_TURN = 1000
+
+local function turn_of_joining(tenant)
+  local joined = redis.call('INCR', K.turns())
+  return int(math.max(joined, tonumber(redis.call('HGET', K.tenant(tenant), 'served') or 0)))
+end
+
+local function turn_of_served(tenant)
+  local turn = (math.floor(tonumber(redis.call('GET', K.turns()) or 0) / JOINS_A_TURN) + 1) * JOINS_A_TURN
+  redis.call('SET', K.turns(), int(turn))
+  redis.call('HSET', K.tenant(tenant), 'served', int(turn + JOINS_A_TURN - 1))
+  return int(turn + JOINS_A_TURN - 1)
+end
+
 local function ring_update(label, tenant)
-  if redis.call('EXISTS', K.queue(label, tenant)) == 1 and may_run(tenant) then
+  local queued = redis.call('EXISTS', K.queue(label, tenant)) == 1
+  redis.call(queued and 'SADD' or 'SREM', K.queued_tenants(label), tenant)
+  if queued and may_run(tenant) then
     if not redis.call('ZSCORE', K.ring(label), tenant) then
-      redis.call('ZADD', K.ring(label), redis.call('INCR', K.turns()), tenant)
+      redis.call('ZADD', K.ring(label), turn_of_joining(tenant), tenant)
     end
   else
     redis.call('ZREM', K.ring(label), tenant)
@@ -165,8 +187,12 @@ end
 
 local function slot_labels(slot) return split(redis.call('HGET', K.slot(slot), 'labels') or '', ',') end
 
+-- Neither free nor busy: the slot does not serve.
 local function unlist_slot(slot)
-  for _, label in ipairs(slot_labels(slot)) do redis.call('ZREM', K.free(label), slot) end
+  for _, label in ipairs(slot_labels(slot)) do
+    redis.call('ZREM', K.free(label), slot)
+    redis.call('ZREM', K.busy(label), slot)
+  end
 end
 
 -- The slot has no unit any more. It is offered only when its Chrome lives and its node takes work.
@@ -300,6 +326,9 @@ local function run_clock(task)
   end
 end
 
+-- A unit that says nothing of a page for `idle_ms` hangs, however well its node is.
+local function saw_progress(unit) redis.call('ZADD', K.deadlines(), NOW + LIMITS.idle_ms, 'idle|' .. unit) end
+
 -- Leaving `running` -----------------------------------------------------------------------------------------------------
 
 local function left_running(unit, to)
@@ -308,6 +337,7 @@ local function left_running(unit, to)
   log_lease('ended', lease[1], unit, lease[2], to)
   move(unit, 'running', to)
   redis.call('HDEL', K.unit(unit), 'slot', 'fence')
+  redis.call('ZREM', K.deadlines(), 'idle|' .. unit)
   local tenant = redis.call('HGET', K.task(task), 'tenant')
   redis.call('HINCRBY', K.tenant(tenant), 'running', -1)
   ring_update_all(tenant)
@@ -327,6 +357,9 @@ local function bury(unit, reason, detail)
   log_event(task, 'error', u[2] .. ' was given up: ' .. detail, unit)
 end
 
+-- A browser that died under a unit says nothing about the site: the first time it is not waited.
+local BROWSER_LOST = { chrome_died = true, chrome_lost = true, driver_lost = true }
+
 -- A running unit goes back: `cost` is 'delivery' (its node was lost), 'attempt' (it failed) or 'none' (handed back).
 -- Its slot is the caller's business. `reason` and `detail` are what a dead letter will say.
 local function give_back(unit, cost, reason, detail, retryable)
@@ -342,7 +375,7 @@ local function give_back(unit, cost, reason, detail, retryable)
     bury(unit, reason, detail)
   elseif redis.call('HGET', K.task(task), 'paused') == '1' then
     left_running(unit, 'paused')
-  elseif cost == 'attempt' then
+  elseif cost == 'attempt' and not (spent == 1 and BROWSER_LOST[reason]) then
     left_running(unit, 'retrying')
     redis.call('ZADD', K.retries(), NOW + LIMITS.backoff_ms * 2 ^ (spent - 1), unit)
     count('errors:' .. reason)
@@ -350,6 +383,7 @@ local function give_back(unit, cost, reason, detail, retryable)
   else
     left_running(unit, 'queued')
     enqueue(unit)
+    if cost == 'attempt' then count('errors:' .. reason) end
     log_event(task, 'warning', 'Queued again: ' .. detail, unit)
   end
   admit(task)
@@ -361,16 +395,19 @@ local function slot_holds(slot, unit, fence)
   return s[1] == unit and s[2] == fence
 end
 
--- The node must let go of a unit that is no longer wanted; until it confirms, the slot is `releasing`.
-local function revoke(unit, to, reason)
-  local u = redis.call('HMGET', K.unit(unit), 'slot', 'fence')
-  left_running(unit, to)
-  local slot, fence = u[1], u[2]
+-- The node must let go of a unit that it may not run any more; until it confirms, the slot is `releasing`.
+local function reclaim(slot, unit, fence, reason)
   if slot and slot_holds(slot, unit, fence) then
     redis.call('HSET', K.slot(slot), 'state', 'releasing')
     redis.call('ZADD', K.deadlines(), NOW + LIMITS.grace_ms, 'grace|' .. slot .. '|' .. fence)
     command(node_of(slot), 'cancel', 'unit', unit, 'fence', fence, 'reason', reason)
   end
+end
+
+local function revoke(unit, to, reason)
+  local u = redis.call('HMGET', K.unit(unit), 'slot', 'fence')
+  left_running(unit, to)
+  reclaim(u[1], unit, u[2], reason)
 end
 
 -- All units of a task that is over become `to`, whatever they were.
@@ -404,12 +441,14 @@ local function grant(slot, unit)
   local u = redis.call('HMGET', K.unit(unit), 'platform', 'query', 'attempts', 'queued')
   local t = redis.call('HMGET', K.task(task), 'tenant', 'options', 'started')
   unlist_slot(slot)
+  for _, label in ipairs(slot_labels(slot)) do redis.call('ZADD', K.busy(label), NOW, slot) end
   move(unit, 'queued', 'running')
   redis.call('HSET', K.unit(unit), 'slot', slot, 'fence', fence, 'seq', 0, 'started', NOW)
   local attempt = tonumber(u[3] or 0) + 1
   if attempt > tonumber(redis.call('HGET', K.task(task), 'attempt') or 0) then
     redis.call('HSET', K.task(task), 'attempt', attempt)
   end
+  saw_progress(unit)
   redis.call('HINCRBY', K.tenant(t[1]), 'running', 1)
   ring_update_all(t[1])
   redis.call('ZREM', K.deadlines(), 'queue|' .. task)
@@ -442,7 +481,7 @@ local function dispatch()
       local tenant = slot and redis.call('ZRANGE', K.ring(label), 0, 0)[1]
       if not tenant then break end
       local unit = redis.call('ZPOPMIN', K.queue(label, tenant))[1]
-      redis.call('ZADD', K.ring(label), redis.call('INCR', K.turns()), tenant)
+      redis.call('ZADD', K.ring(label), turn_of_served(tenant), tenant)
       grant(slot, unit)
       ring_update(label, tenant)
       left = left - 1

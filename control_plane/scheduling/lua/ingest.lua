@@ -20,6 +20,7 @@ end
 -- A lost reply makes a node append the same batch again.
 if seq <= tonumber(redis.call('HGET', K.unit(unit), 'seq')) then return { 'repeated' } end
 redis.call('HSET', K.unit(unit), 'seq', seq)
+saw_progress(unit)
 
 local task = task_of(unit)
 local platform = redis.call('HGET', K.unit(unit), 'platform')

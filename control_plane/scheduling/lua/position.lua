@@ -10,13 +10,13 @@ for index = 0, tonumber(redis.call('HGET', K.task(task), 'units')) - 1 do
   if rank then break end
 end
 if not rank then return -1 end
-local turn = tonumber(redis.call('ZSCORE', K.ring(label), tenant) or math.huge)
-local ahead = rank
-local ring = redis.call('ZRANGE', K.ring(label), 0, -1, 'WITHSCORES')
-for i = 1, #ring, 2 do
-  if ring[i] ~= tenant then
-    local turns = rank + (tonumber(ring[i + 1]) < turn and 1 or 0)
-    ahead = ahead + math.min(redis.call('ZCARD', K.queue(label, ring[i])), turns)
+local ahead, passed = rank, false
+-- The ring is read in its order: who stands before us has one turn more.
+for _, other in ipairs(redis.call('ZRANGE', K.ring(label), 0, -1)) do
+  if other == tenant then
+    passed = true
+  else
+    ahead = ahead + math.min(redis.call('ZCARD', K.queue(label, other)), rank + (passed and 0 or 1))
   end
 end
 return ahead

@@ -2,12 +2,16 @@
 -- ARGV: limits. Returns {nodes reaped, units retried, deadlines passed}
 local reaped, retried, passed = 0, 0, 0
 
+-- The last entry a node wrote (nil when none is kept), and whether it waits to be read.
+local function last_word(node)
+  local last = redis.call('XREVRANGE', K.out(node), '+', '-', 'COUNT', 1)[1]
+  return last, last and id_after(last[1], redis.call('HGET', K.node(node), 'cursor') or '0-0')
+end
+
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.nodes(), '-inf', NOW - LIMITS.session_ttl_ms, 'LIMIT', 0, 20)) do
   -- "Not heard" may only mean that nobody has read: what stands in the stream counts.
-  local last = redis.call('XREVRANGE', K.out(node), '+', '-', 'COUNT', 1)[1]
+  local last, unread = last_word(node)
   local written = last and (id_pair(last[1])) or 0
-  local cursor = redis.call('HGET', K.node(node), 'cursor') or '0-0'
-  local unread = last and id_after(last[1], cursor)
   if written > NOW - LIMITS.session_ttl_ms then
     redis.call('ZADD', K.nodes(), written, node)
   elseif not unread or written < NOW - 2 * LIMITS.session_ttl_ms then
@@ -45,11 +49,22 @@ for _, deadline in ipairs(redis.call('ZRANGEBYSCORE', K.deadlines(), '-inf', NOW
       release(id)
       count('grace_exceeded')
     end
+  elseif kind == 'idle' then
+    local u = redis.call('HMGET', K.unit(id), 'state', 'slot', 'fence')
+    local _, unread
+    if u[1] == 'running' then _, unread = last_word(node_of(u[2])) end
+    if unread then
+      -- What would count as progress may stand there: control planes that were away must not fail what ran on.
+      redis.call('ZADD', K.deadlines(), NOW + LIMITS.idle_again_ms, deadline)
+    elseif u[1] == 'running' then
+      reclaim(u[2], id, u[3], 'no progress')
+      give_back(id, 'attempt', 'idle_timeout', 'no page was begun or ended for ' .. int(LIMITS.idle_ms / 1000) .. ' s', true)
+    end
   elseif not TERMINAL[redis.call('HGET', K.task(id), 'state') or 'completed'] then
     if kind == 'queue' then
       end_task(id, 'stopped', 'error', 'queue_timeout', 'no slot became free within queue_timeout_s')
     else
-      end_task(id, 'stopped', 'error', 'timeout', 'the task ran for longer than timeout_s')
+      end_task(id, 'stopped', 'error', 'task_timeout', 'the task ran for longer than timeout_s')
     end
   end
   passed = passed + 1

@@ -2,8 +2,8 @@
 -- ARGV: limits, tenant, task, label, priority, max_parallel, max_results, timeout_ms, queue_timeout_ms, options, spec,
 --       idempotency digest ('' for none), body digest, webhook line 'tenant|receiver' ('' for none), then platform,
 --       query a unit.
--- Returns {'ok', task, used, limit} · {'replayed', task, used, limit} · {'mismatch'} · {'queue_full', backlog} ·
---         {'quota', used, limit, seconds until midnight UTC}
+-- Returns {'ok', task, used, limit} · {'replayed', task, used, limit} · {'mismatch'} · {'queue_full', waiting, cap} ·
+--         {'tenant_queue_full', the tenant's waiting, its cap} · {'quota', used, limit, seconds until midnight UTC}
 local tenant, task, label = ARGV[2], ARGV[3], ARGV[4]
 local digest, body, line = ARGV[12], ARGV[13], ARGV[14]
 local first = 15
@@ -23,7 +23,10 @@ if digest ~= '' then
 end
 
 local waiting = backlog()
-if waiting + units > LIMITS.queue_cap then return { 'queue_full', waiting } end
+if waiting + units > LIMITS.queue_cap then return { 'queue_full', waiting, LIMITS.queue_cap } end
+local own = redis.call('HMGET', K.tenant(tenant), 'backlog', 'max_queued')
+local own_waiting, own_cap = tonumber(own[1] or 0), tonumber(own[2] or LIMITS.tenant_max_queued)
+if own_waiting + units > own_cap then return { 'tenant_queue_full', own_waiting, own_cap } end
 if used + units > limit then return { 'quota', used, limit, math.ceil((86400000 - NOW % 86400000) / 1000) } end
 
 used = redis.call('INCRBY', K.usage(tenant, day), units)
@@ -46,6 +49,7 @@ for i = 0, units - 1 do
 end
 count('units_waiting', units)
 redis.call('HINCRBY', K.tenant(tenant), 'backlog', units)
+redis.call('HINCRBY', K.tenant(tenant), 'pending', units)
 redis.call('ZADD', K.tenant_tasks(tenant), NOW, task)
 -- What has expired leaves the index a little at a time.
 for _, old in ipairs(redis.call('ZRANGE', K.tenant_tasks(tenant), 0, 3)) do

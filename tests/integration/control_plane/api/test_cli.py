@@ -40,6 +40,21 @@ async def test_tasks_and_nodes_are_listed(local: Path, api: Client, world: World
     assert "n1" in (await leadfleet("nodes")).output
 
 
+async def test_a_node_is_drained(local: Path, api: Client, world: World) -> None:
+    await world.node("n1", slots=2)
+    await api.start("http://a.town.test/")
+    drained = await leadfleet("nodes", "drain", "n1")
+    assert (drained.exit_code, "1 of 2 slots are still at work" in drained.output) == (0, True), drained.output
+    assert (await leadfleet("nodes", "drain", "n1")).exit_code == 0, "said twice it is the same"
+    assert (await leadfleet("nodes", "drain", "n2")).exit_code == 1
+    assert (await leadfleet("nodes", "drain", "../keys")).exit_code == 2
+    assert await world.free() == []
+    await world.leave("n1")
+    assert "down already" in (await leadfleet("nodes", "drain", "n1")).output
+    await world.node("n1", slots=2, boot="another")
+    assert (await world.slot("n1/0"))["state"] == "leased", "an agent in its place serves again"
+
+
 async def test_keys_are_made_and_revoked(local: Path, served: Served) -> None:
     made = await leadfleet("keys", "create", "--name", "reader", "--scope", "tasks:read")
     key = next(line for line in made.stdout.splitlines() if line.startswith("lfk_"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -88,18 +88,26 @@ def status(code: int, **headers: str) -> Answer:
     return answer
 
 
+@asynccontextmanager
+async def serving(model: Model) -> AsyncIterator[None]:
+    """Nobody listens at its port before and after."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", model.serve)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", model.port).start()
+    model.port = runner.addresses[0][1]
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
     made = Model()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", made.serve)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.port = runner.addresses[0][1]
-    yield made
-    await runner.cleanup()
+    async with serving(made):
+        yield made
 
 
 @dataclass

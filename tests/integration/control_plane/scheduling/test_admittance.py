@@ -12,7 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from control_plane.scheduling.admittance import Admittance
-from control_plane.scheduling.scripts import Limits, Scripts
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import Scripts
 from fleet.keys import Keys, join_acl
 from fleet.messages import Join
 

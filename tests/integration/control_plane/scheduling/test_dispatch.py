@@ -142,7 +142,7 @@ async def test_the_same_idempotency_key_is_the_same_task(world: World) -> None:
 async def test_nothing_is_rejected_below_the_cap_and_all_or_nothing_at_it(valkey: Redis) -> None:
     world = World(valkey, queue_cap=5)
     assert isinstance(await world.submit(units=3), Submitted)
-    assert await world.submit(units=3) == Refused("queue_full", used=3)
+    assert await world.submit(units=3) == Refused("queue_full", used=3, limit=5)
     assert isinstance(await world.submit(units=2), Submitted)
     assert await world.counter("units_waiting") + await world.counter("units_queued") == 5
 

@@ -115,6 +115,17 @@ async def test_a_failed_attempt_is_repeated_from_the_checkpoint_and_then_a_dead_
     assert (kind, data["error"], data["detail"]) == ("task_error", "timeout", "no answer")
 
 
+@pytest.mark.parametrize("error", ["chrome_died", "chrome_lost", "driver_lost"])
+async def test_a_browser_that_died_is_replaced_at_once_and_the_second_time_waited_for(world: World, error: str) -> None:
+    task = await world.task()
+    first = await world.run("n1")
+    await world.end("n1", first, "failed", error=error)
+    second = await world.run("n1")
+    assert (second.unit, second.attempt) == (first.unit, 2)
+    await world.end("n1", second, "failed", error=error)
+    assert await world.units(task) == ["retrying"]
+
+
 async def test_what_another_attempt_cannot_mend_is_given_up_at_once(world: World) -> None:
     task = await world.task()
     await world.end("n1", await world.run("n1"), "failed", error="dns", detail="no such host", retryable=False)

@@ -200,7 +200,7 @@ async def test_a_broken_slot_is_not_offered_until_its_new_chrome_is_warm(world: 
     assert (await world.slot("n1/0"))["port"] == "1234"
 
 
-@pytest.mark.parametrize(("kind", "error"), [("queue", "queue_timeout"), ("run", "timeout")])
+@pytest.mark.parametrize(("kind", "error"), [("queue", "queue_timeout"), ("run", "task_timeout")])
 async def test_deadlines_end_a_task_with_an_error_of_their_own(world: World, kind: str, error: str) -> None:
     running = await world.task(units=2, timeout_ms=60_000)
     waiting = await world.task(queue_timeout_ms=60_000)

@@ -7,7 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from control_plane.scheduling.scripts import Limits, NewTask, Refused, Result, Scripts, Submitted
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import NewTask, Refused, Result, Scripts, Submitted
 from fleet import ids, messages
 from fleet.keys import Keys
 from fleet.messages import Batch, Goodbye, Heartbeat, Register, Run, SlotChange, UnitEnd

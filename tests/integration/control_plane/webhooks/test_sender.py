@@ -16,7 +16,8 @@ from prometheus_client.samples import Sample
 from control_plane import telemetry
 from control_plane.background import Background
 from control_plane.erasure.registry import Registry
-from control_plane.scheduling.scripts import Limits, Scripts
+from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.scripts import Scripts
 from control_plane.webhooks import message
 from control_plane.webhooks.sender import A_RECEIVER
 from control_plane.webhooks.verdict import RETRY_AFTER

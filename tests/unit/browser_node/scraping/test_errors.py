@@ -15,7 +15,7 @@ from browser_node.scraping.errors import from_chrome, from_egress, from_status
         ("net::ERR_TOO_MANY_REDIRECTS", "redirect_loop", False),
         ("net::ERR_CONNECTION_RESET", "unreachable", True),
         ("net::ERR_EMPTY_RESPONSE", "unreachable", True),
-        ("net::ERR_TIMED_OUT", "timeout", True),
+        ("net::ERR_TIMED_OUT", "page_timeout", True),
         ("net::ERR_CERT_DATE_INVALID", "tls", False),
         ("net::ERR_ABORTED; maybe frame was detached?", "navigation", True),
         ("net::ERR_UNSAFE_REDIRECT", "bad_scheme", False),
@@ -37,7 +37,7 @@ def test_chrome(message: str, code: str, retryable: bool) -> None:
         (503, {}, ("http_503", True)),
         (403, {"x-leadfleet-egress": "refused non-public address 10.0.0.1"}, ("refused_address", False)),
         (502, {"x-leadfleet-egress": "unknown name nowhere.test"}, ("dns", False)),
-        (504, {"x-leadfleet-egress": "no answer"}, ("timeout", True)),
+        (504, {"x-leadfleet-egress": "no answer"}, ("page_timeout", True)),
     ],
 )
 def test_status(status: int, headers: dict[str, str], expected: tuple[str, bool] | None) -> None:

@@ -1,0 +1,121 @@
+"""What clients feel while a replica dies, and while much is asked of one."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from fleet.cancellation import end_all
+from fleet.keys import Keys
+from infra.bench.fake_nodes import FakeNodes, Habits, until
+from infra.bench.load import Plan, percentile, under_load
+from infra.bench.rows import Row
+from infra.sample_town import DIRECTORY_URL
+from infra.stack.options import Options
+from infra.stack.stack import Stack
+
+KILLS, VIEWERS = 20, 10
+RETRY_S = 0.05
+LOAD_S, FAKES = 15.0, 20
+
+
+async def failover() -> list[Row]:
+    """A replica is killed with its viewers on it, again and again: from a viewer's new connection to its next event."""
+    async with _stack(replicas=2) as stack, _fakes(stack, 1, Habits(page_s=0.05, logs=1)):
+        crowd = _Crowd(stack, await _start(stack, DIRECTORY_URL))
+        viewers = [asyncio.create_task(crowd.watch()) for _ in range(VIEWERS)]
+        try:
+            for _ in range(KILLS):
+                await crowd.lose_replica()
+        finally:
+            await end_all(viewers)
+    return [
+        Row("stream_resumed_p50_ms", percentile(crowd.resumed_ms, 0.5), "ms"),
+        Row("stream_resumed_p95_ms", percentile(crowd.resumed_ms, 0.95), "ms"),
+    ]
+
+
+async def overload() -> list[Row]:
+    """300 calls a second, good and bad, 200 sockets and 50 picture streams, on one replica and 22 units."""
+    async with _stack(nodes=1) as stack, _fakes(stack, FAKES, Habits(leads=1)):
+        tasks = [await _start(stack, DIRECTORY_URL) for _ in range(FAKES + 2)]
+        report = await under_load(Plan(stack.url, stack.api_key, tasks, seconds=LOAD_S))
+    return [
+        Row("overload_calls_per_s", report.calls_per_s, "1/s"),
+        Row("overload_call_p99_ms", report.call_p99_ms, "ms"),
+        Row("overload_event_p99_ms", report.event_p99_ms, "ms"),
+        Row("overload_server_errors", sum(report.server_errors.values()), ""),
+    ]
+
+
+@dataclass
+class _Crowd:
+    """Viewers of one task, all of one replica."""
+
+    stack: Stack
+    task: str
+    replica: int = 0
+    watching: int = 0
+    resumed_ms: list[float] = field(default_factory=list)
+
+    async def lose_replica(self) -> None:
+        """Kill it; all viewers have resumed on the other one, and it is back."""
+        await until(lambda: self.watching == VIEWERS)
+        victim = self.stack.children[f"control-plane-{self.replica + 1}"]
+        restarts, resumed = victim.restarts, len(self.resumed_ms)
+        self.replica = 1 - self.replica
+        victim.kill()
+        await until(lambda: len(self.resumed_ms) == resumed + VIEWERS)
+        await until(lambda: victim.restarts > restarts and victim.ready)
+
+    async def watch(self) -> None:
+        after = ""
+        headers = {"Authorization": f"Bearer {self.stack.api_key}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            while True:
+                url = f"{self.stack.urls[self.replica]}/api/scraper/ws/events/{self.task}?last_event_id={after}"
+                began, first = time.monotonic(), True
+                with suppress(aiohttp.ClientError):
+                    async with session.ws_connect(url) as socket:
+                        async for message in socket:
+                            event = message.json()
+                            if event["type"] == "connected":
+                                continue
+                            if first:
+                                first = False
+                                self.watching += 1
+                                if after:
+                                    self.resumed_ms.append((time.monotonic() - began) * 1000)
+                            after = event["id"]
+                self.watching -= not first
+                await asyncio.sleep(RETRY_S)
+
+
+@asynccontextmanager
+async def _stack(replicas: int = 1, nodes: int = 0) -> AsyncIterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="leadfleet-bench-") as state:
+        async with Stack(Options(state=Path(state), replicas=replicas, nodes=nodes, town=True)) as stack:
+            yield stack
+
+
+def _fakes(stack: Stack, number: int, habits: Habits) -> FakeNodes:
+    names = [f"fake-{index}" for index in range(number)]
+    return FakeNodes(stack.redis_url, Keys(stack.options.fleet), names, habits=habits)
+
+
+async def _start(stack: Stack, query: str) -> str:
+    headers = {"Authorization": f"Bearer {stack.api_key}"}
+    body = {"queries": [query], "platforms": ["directory"]}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(stack.url + "/api/scraper/start", json=body) as answer,
+    ):
+        answer.raise_for_status()
+        return str((await answer.json())["task_id"])
