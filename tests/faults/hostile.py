@@ -30,7 +30,7 @@ DOWNLOAD_BYTES = 1 << 30
 
 
 class Hostile:
-    """A hostile site each at ``memory``, ``popups``, ``dialogs``, ``download`` and ``redirect``, all ``.hostile.test``."""
+    """A hostile site each at ``memory``, ``popups``, ``dialogs``, ``download`` and ``redirect`` of ``hostile.test``."""
 
     def __init__(self) -> None:
         self.port = 0
