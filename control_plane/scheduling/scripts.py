@@ -204,7 +204,10 @@ class Scripts:
             free=int(free),
             busy=int(busy),
             leases=[(int(float(at)), who.decode()) for at, who in zip(sampled[::2], sampled[1::2], strict=True)],
-            tenants=[Line(who.decode(), *map(int, numbers)) for who, *numbers in (waiting[at : at + 5] for at in range(0, len(waiting), 5))],
+            tenants=[
+                Line(who.decode(), *map(int, numbers))
+                for who, *numbers in (waiting[at : at + 5] for at in range(0, len(waiting), 5))
+            ],
         )
 
     async def position(self, tenant: str, task: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -276,7 +277,12 @@ class FaultyFleet:
             await self.up(name, before)
             yield child
         finally:
-            await self.stack.remove(name)
+            await self.remove(name)
+
+    async def remove(self, name: str) -> None:
+        """Stop a node for good, and delete what only its next run would: profiles of Chromes whose agent was killed."""
+        await self.stack.remove(name)
+        await asyncio.to_thread(shutil.rmtree, self.stack.state.node(name) / "slots", ignore_errors=True)
 
     @contextlib.asynccontextmanager
     async def killed(self, child: str) -> AsyncIterator[None]:

@@ -32,7 +32,7 @@ async def test_32_of_two_nodes_with_one_name_one_generation_wins(fleet: FaultyFl
         same_name = {"LEADFLEET_NODE_ID": "node-3", "LEADFLEET_SLOTS": "1"}
         await fleet.stack.add_node("node-3-stranger", settings=same_name, supervised=False)
         await wait_until(lambda: _refused(fleet), 60, "it to be refused")
-        await fleet.stack.remove("node-3-stranger")
+        await fleet.remove("node-3-stranger")
         assert (await fleet.node("node-3"))["generation"] == generation
         assert first.running
 
@@ -67,7 +67,7 @@ async def test_32_of_two_nodes_with_one_name_one_generation_wins(fleet: FaultyFl
             assert await _spent(fleet, task, len(queries)) in {(1, 0), (2, 0)}
         finally:
             site.let_go()
-            await fleet.stack.remove("node-3-copy")
+            await fleet.remove("node-3-copy")
 
 
 async def test_16_a_node_whose_clock_is_wrong_expires_neither_early_nor_late(
@@ -106,11 +106,10 @@ async def test_16_a_node_whose_clock_is_wrong_expires_neither_early_nor_late(
                 found = datetime.fromisoformat(event["data"]["found_at"])
                 assert abs(datetime.now().astimezone() - found) < OFF / 2, "leads are dated by the store"
 
-        for name in names:
-            await _dies(fleet, name)
+        await asyncio.gather(*(_dies(fleet, name) for name in names))
     finally:
         for name in nodes:
-            await fleet.stack.remove(name)
+            await fleet.remove(name)
 
 
 async def _refused(fleet: FaultyFleet) -> bool:

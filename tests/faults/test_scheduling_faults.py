@@ -299,4 +299,6 @@ async def test_36_a_full_pool_queues_with_positions_that_come_true(world: World)
     while await played.step():
         pass
     fences = {run.unit: run.fence for run in await world.runs("n1")}
-    assert sorted(waiting, key=lambda task: fences[f"{task}.0"]) == sorted(waiting, key=lambda task: positions[task] or 0)
+    assert sorted(waiting, key=lambda task: fences[f"{task}.0"]) == sorted(
+        waiting, key=lambda task: positions[task] or 0
+    )
