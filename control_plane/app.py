@@ -25,8 +25,8 @@ from control_plane.errors import NotFound, Problem, Unavailable
 from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.monitor import Monitor
 from control_plane.routes import BLUEPRINTS
-from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.scripts import Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings

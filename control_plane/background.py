@@ -80,9 +80,12 @@ class Background:
         await self._blocking.aclose()
 
     async def _reap(self) -> None:
-        reaped = await self._scripts.reap()
-        if reaped.nodes:
-            log.warning("nodes were lost", nodes=reaped.nodes)
+        while True:
+            reaped = await self._scripts.reap()
+            if reaped.nodes:
+                log.warning("nodes were lost", nodes=reaped.nodes)
+            if not reaped.more:
+                return
 
 
 async def _every(pause: timedelta, step: Callable[[], Awaitable[None]]) -> None:

@@ -125,8 +125,8 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "retention", "unit_idle_timeout", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
-        "enrichment_memory", "enrichment_breaker_pause", mode="before",
+        "retention", "unit_idle_timeout", "export_expiry", "stream_token_ttl", "enrichment_timeout",
+        "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod
     def _seconds(cls, value: object) -> object:

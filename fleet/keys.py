@@ -139,6 +139,15 @@ class Keys:
         """list of unit indexes · with the task · scripts · scripts: units held back by ``max_parallel``."""
         return f"{self.root}:waiting:{task}"
 
+    def active(self, task: str) -> str:
+        """set of unit indexes · empty once the task is terminal · scripts · scripts, API: units that are queued,
+        running, retrying or paused, ``max_parallel`` at most."""
+        return f"{self.root}:active:{task}"
+
+    def unswept(self) -> str:
+        """zset ended task → first unit whose record is still to be closed · reaper empties · scripts · reaper."""
+        return f"{self.root}:unswept"
+
     def events(self, task: str) -> str:
         """stream k, d · with the task · scripts · API: everything a client is told, one id each."""
         return f"{self.root}:events:{task}"

@@ -59,7 +59,7 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: it reaches Valkey and object storage. What ails the whole fleet is told by ``/health``."""
+    """This replica can serve: it reaches Valkey and object storage. What ails the whole fleet is in ``/health``."""
     valkey, nodes = await _ask()
     storage = _storage()
     components = {"valkey": valkey, "storage": storage}

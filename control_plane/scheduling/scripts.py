@@ -103,9 +103,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
+    """What one call did; ``more`` when it came to one of its bounds and another call has work at once."""
+
     nodes: int
     retries: int
     deadlines: int
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from infra.bench import overload, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
+from infra.bench.scale import scale
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -158,6 +159,7 @@ ALONE = {
     "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,
+    "scale": scale,
 }
 """Parts that need no stack, or one of their own."""
 

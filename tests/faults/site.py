@@ -16,7 +16,10 @@ ALL = "*"
 
 
 class Sites:
-    """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own."""
+    """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own.
+
+    Pages of ``spins….site.test`` never let go of their thread.
+    """
 
     def __init__(self) -> None:
         self.port = 0
@@ -48,6 +51,8 @@ class Sites:
         while number and self._held & {ALL, request.host}:
             await self._let_go.wait()
         name = request.host.partition(".")[0]
+        if name.startswith("spins"):
+            return web.Response(text="<script>for (;;);</script>", content_type="text/html")
         links = "".join(f'<li><a href="{path}">Contact {path[-1]}</a></li>' for path in paths[1:]) if not number else ""
         serial = int(name.rpartition("-")[2]) if name.rpartition("-")[2].isdigit() else 0
         phone = f"+1 {212 + serial // 1000 % 10} 555 {serial % 100:02}{number:02}"

@@ -41,12 +41,18 @@ redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', A
 if line ~= '' then
   redis.call('HSET', K.task(task), 'webhook', 'pending', 'webhook_line', line, 'webhook_attempts', 0)
 end
+local platforms, known = {}, {}
 for i = 0, units - 1 do
   local platform, query = ARGV[first + 2 * i], ARGV[first + 2 * i + 1]
   redis.call('HSET', K.unit(task .. '.' .. int(i)), 'state', 'waiting', 'platform', platform, 'query', query)
-  redis.call('HSETNX', K.task(task), 'p:' .. platform, 0)
   redis.call('RPUSH', K.waiting(task), int(i))
+  if not known[platform] then
+    known[platform] = true
+    platforms[#platforms + 1] = platform
+    redis.call('HSET', K.task(task), 'p:' .. platform, 0)
+  end
 end
+redis.call('HSET', K.task(task), 'platforms', table.concat(platforms, ','))
 count('units_waiting', units)
 redis.call('HINCRBY', K.tenant(tenant), 'backlog', units)
 redis.call('HINCRBY', K.tenant(tenant), 'pending', units)
