@@ -14,12 +14,12 @@ ROOM_FOR_A_CHROME = 64 << 20
 
 def is_full(state: Path) -> bool:
     """Whether the file system of the state directory has so little room that Chromes begin to fail."""
-    return shutil.disk_usage(state).free < LEAST_FREE
+    return _free(state) < LEAST_FREE
 
 
 def has_room(state: Path) -> bool:
     """Whether one more Chrome may start."""
-    return shutil.disk_usage(state).free >= ROOM_FOR_A_CHROME
+    return _free(state) >= ROOM_FOR_A_CHROME
 
 
 def size(directory: Path) -> int:
@@ -31,3 +31,9 @@ def size(directory: Path) -> int:
         except OSError:
             continue
     return total
+
+
+def _free(state: Path) -> int:
+    """Free bytes where ``state`` is, or will be made."""
+    there = next(path for path in (state, *state.parents) if path.exists())
+    return shutil.disk_usage(there).free
