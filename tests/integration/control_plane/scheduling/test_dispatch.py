@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from control_plane.models import StartRequest
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Refused, Submitted
 from fleet import ids
 from tests.integration.control_plane.scheduling.world import World
@@ -29,7 +30,7 @@ async def test_a_task_without_a_free_slot_is_queued_with_its_position(world: Wor
 async def test_a_task_that_is_dispatched_while_it_is_looked_at_is_running(
     world: World, valkey: Redis, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    queue, ask = TaskQueue(valkey, world.keys, world.scripts), world.scripts.position
+    queue, ask = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), world.scripts.position
     request = StartRequest(queries=["http://a.test/"], platforms=["website"])
     await world.node("n1")
     await queue.start("acme", request, None)
