@@ -124,7 +124,7 @@ class Node:
             directory = state / "slots" / str(index)
             return Slot(index, directory, spec, driver, recycle, self._slot_changed, settings.user_agent)
 
-        return Pool(make, settings.slots)
+        return Pool(make, settings.slots, state, settings.chrome_mb << 20)
 
     async def _serve(self, membership: Membership, services: Services, pool: Pool) -> None:
         """Sessions, one after the other, over Chromes that stay warm between them."""

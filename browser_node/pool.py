@@ -17,8 +17,10 @@ from typing import Any
 import structlog
 from playwright.async_api import BrowserContext, Error, Page
 
+from browser_node import disk
 from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec
 from browser_node.driver import Connection, Driver
+from browser_node.guard import Guard
 from fleet.cancellation import end_all, to_the_end
 from fleet.model import SlotState
 
@@ -32,6 +34,9 @@ LANE_TIMEOUT = timedelta(seconds=10)
 RELAUNCH_FIRST = timedelta(seconds=1)
 RELAUNCH_MOST = timedelta(seconds=30)
 """Between launches that fail: a full disk or a missing library does not go away by trying faster."""
+
+SPACE_AGAIN = timedelta(seconds=1)
+"""How often a slot without room for its Chrome looks whether there is some."""
 
 CHROME_DIED, DRIVER_LOST = "chrome_died", "driver_lost"
 
@@ -74,7 +79,9 @@ class Slot:
         user_agent: str = "",
     ) -> None:
         self.index = index
-        self._directory, self._spec, self._driver = directory, spec, driver
+        self.directory = directory
+        """Of its Chrome's profile and temporary files."""
+        self._spec, self._driver = spec, driver
         self._recycle, self._on_change, self._user_agent = recycle, on_change, user_agent
         self._chrome: Chrome | None = None
         self._lane: Lane | None = None
@@ -90,6 +97,11 @@ class Slot:
     def port(self) -> int:
         """The debug port of the warm Chrome, 0 when there is none."""
         return self._chrome.port if self._chrome is not None and self._announced else 0
+
+    @property
+    def pid(self) -> int:
+        """The leader of its Chrome's session, 0 when there is none."""
+        return self._chrome.pid if self._chrome is not None and self._chrome.alive else 0
 
     async def warm(self) -> None:
         """Return once a lane can be lent."""
@@ -129,6 +141,12 @@ class Slot:
         if self._chrome is not None:
             self._chrome.kill()
 
+    def fail(self, reason: str) -> None:
+        """Kill the Chrome, and have the unit that runs in it fail for ``reason``."""
+        if self._lent is not None:
+            self._lent.end(reason)
+        self.kill()
+
     async def keep(self) -> None:
         """Keep a Chrome warm until cancelled; then leave neither process nor directory."""
         try:
@@ -142,7 +160,8 @@ class Slot:
             self._retire.clear()
             self._units = 0
             try:
-                self._chrome = await Chrome.launch(self._spec, self._directory)
+                await self._until_room()
+                self._chrome = await Chrome.launch(self._spec, self.directory)
                 try:
                     await self._live(self._chrome)
                     pause = RELAUNCH_FIRST
@@ -154,6 +173,15 @@ class Slot:
                 log.error("chrome_launch_failed", slot=self.index, error=str(exc), again_in=pause.total_seconds())
                 await asyncio.sleep(pause.total_seconds())
                 pause = min(pause * 2, RELAUNCH_MOST)
+
+    async def _until_room(self) -> None:
+        """Wait until the disk has room for a profile: a Chrome that starts without fails as it likes."""
+        state, told = Path(self._spec.mark), False
+        while not disk.has_room(state):
+            if not told:
+                log.error("no_space", slot=self.index, state=str(state), needed_mb=disk.ROOM_FOR_A_CHROME >> 20)
+                told = True
+            await asyncio.sleep(SPACE_AGAIN.total_seconds())
 
     async def _live(self, chrome: Chrome) -> None:
         """One Chrome's life: serve lanes until it dies or is to be replaced."""
@@ -269,17 +297,19 @@ async def _close_if_opened(page: Page) -> None:
 
 
 class Pool:
-    """All slots of a node and the driver they share."""
+    """All slots of a node, the driver they share, and who guards them: a Chrome may hold ``memory`` bytes."""
 
-    def __init__(self, make_slot: Callable[[int, Driver], Slot], count: int) -> None:
+    def __init__(self, make_slot: Callable[[int, Driver], Slot], count: int, state: Path, memory: int) -> None:
         self._driver = Driver()
         self.slots = [make_slot(index, self._driver) for index in range(count)]
+        self._guard = Guard(self.slots, state, memory)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to keep the slots warm; `Slot.warm` says when one is."""
         self._tasks = [asyncio.create_task(slot.keep(), name=f"slot-{slot.index}") for slot in self.slots]
         self._tasks.append(asyncio.create_task(self._driver.watch(), name="driver-watch"))
+        self._tasks.append(asyncio.create_task(self._guard.watch(), name="guard"))
 
     async def stop(self) -> None:
         """End every Chrome and the driver."""

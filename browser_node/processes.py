@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -51,10 +51,16 @@ async def ended(leader: int) -> bool:
 
 def memory_of(leader: int) -> int:
     """Resident memory of a Chrome in bytes. Pages that processes share are counted once a process."""
-    total = 0
-    for process in members(leader):
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
+    return memory_by_session([leader])[leader]
+
+
+def memory_by_session(leaders: Collection[int]) -> dict[int, int]:
+    """The same of several Chromes in one look at the machine's processes."""
+    total = dict.fromkeys(leaders, 0)
+    for pid in psutil.pids():
+        if (leader := _session(pid)) in total:
+            with contextlib.suppress(psutil.Error):
+                total[leader] += psutil.Process(pid).memory_info().rss
     return total
 
 

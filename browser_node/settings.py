@@ -63,6 +63,9 @@ class Settings(BaseModel):
     user_agent: str = Field("", description="User-Agent of all pages; empty: Chrome's own")
     recycle_units: int = Field(50, ge=1, description="units after which a Chrome is replaced")
     recycle_mb: int = Field(1500, ge=100, description="resident MB after which a Chrome is replaced between units")
+    chrome_mb: int = Field(
+        3000, ge=200, description="resident MB at which a Chrome is killed; its unit's attempt fails: `out_of_memory`"
+    )
 
     # What it reads.
     check_mx: bool = Field(

@@ -13,8 +13,9 @@ import structlog
 from playwright.async_api import BrowserContext, Page
 
 from browser_node.capture import SlotCapture
+from browser_node.guard import NO_SPACE, OUT_OF_MEMORY
 from browser_node.outbox import UnitWriter
-from browser_node.pool import Lane, Slot
+from browser_node.pool import CHROME_DIED, DRIVER_LOST, Lane, Slot
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
 from fleet.messages import Run
 from fleet.model import CANCEL_GRACE, Outcome
@@ -27,6 +28,13 @@ LEND_TIMEOUT = timedelta(seconds=20)
 
 BLAME_WITHIN = timedelta(seconds=1)
 """How long after a failure the death of Chrome (at once) or of the driver (0.5 s) may become known."""
+
+SENTENCES = {
+    CHROME_DIED: "Chrome died",
+    DRIVER_LOST: "Playwright's driver died",
+    OUT_OF_MEMORY: "Chrome took more memory than it may (LEADFLEET_CHROME_MB) and was killed",
+    NO_SPACE: "the disk of the node was full",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -159,7 +167,7 @@ class LiveUnit:
             await asyncio.wait_for(asyncio.shield(lane.ended), BLAME_WITHIN.total_seconds())
         if lane.ended.done():
             why = lane.ended.result()
-            return UnitResult(Outcome.FAILED, why, f"{why.replace('_', ' ')} while the unit ran")
+            return UnitResult(Outcome.FAILED, why, f"{SENTENCES.get(why, why)} while the unit ran")
         return result or UnitResult(Outcome.FAILED, "internal", "the runner was cancelled by nobody")
 
     def _cancel_work(self) -> None:

@@ -24,7 +24,8 @@ class TcpProxy:
     """``async with TcpProxy(port) as proxy``: what connects to ``proxy.port`` talks to ``port``, as faults allow.
 
     ``cut`` makes the bytes of a way vanish as an unplugged cable does: no error, no end, until ``heal`` resets what
-    stood in it, because TCP would have lost its place by then. ``refuse`` turns new connections away.
+    stood in it, because TCP would have lost its place by then. ``hold`` keeps the bytes of a way until ``release``, as
+    a network does whose queues are full: they arrive late, and whole. ``refuse`` turns new connections away.
     """
 
     target: int
@@ -42,7 +43,11 @@ class TcpProxy:
     """Bytes that came through."""
     dropped: dict[Way, int] = field(default_factory=lambda: dict.fromkeys(Way, 0))
     """Bytes that vanished."""
+    held: dict[Way, bytearray] = field(default_factory=lambda: {way: bytearray() for way in Way})
+    """What waits for ``release``, of all connections in the order it came."""
     _cut: set[Way] = field(default_factory=set)
+    _holding: set[Way] = field(default_factory=set)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
     _refusing: bool = False
     _server: asyncio.Server | None = None
     _open: dict[asyncio.StreamWriter, asyncio.StreamWriter] = field(default_factory=dict)
@@ -63,6 +68,18 @@ class TcpProxy:
     def cut(self, *ways: Way) -> None:
         """Have bytes vanish from now on: both ways unless told which."""
         self._cut.update(ways or Way)
+
+    def hold(self, *ways: Way) -> None:
+        """Keep bytes from now on: of both ways unless told which."""
+        self._holding.update(ways or Way)
+
+    def release(self) -> None:
+        """Let what was held arrive, even on connections whose clients have given up."""
+        self._holding.clear()
+        for held in self.held.values():
+            held.clear()
+        self._released.set()
+        self._released = asyncio.Event()
 
     def refuse(self) -> None:
         """Turn new connections away, as a host whose server is down does."""
@@ -120,6 +137,10 @@ class TcpProxy:
                 await asyncio.sleep(self.delay_s)
             if self.bytes_per_s:
                 await asyncio.sleep(len(piece) / self.bytes_per_s)
+            if way in self._holding:
+                self.held[way] += piece
+                while way in self._holding:
+                    await self._released.wait()
             if way in self._cut:
                 self.dropped[way] += len(piece)
                 continue

@@ -12,7 +12,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -157,11 +157,15 @@ class Stack:
         """
         await self.children[name].renew(directory, self.hurry, leave)
 
-    async def add_node(self, node: str) -> Child:
-        """Start one more node and return once its process runs."""
-        child = self._node(node)
+    async def add_node(self, node: str, *, settings: Mapping[str, str] | None = None, supervised: bool = True) -> Child:
+        """Start one more node and return once its process runs.
+
+        ``settings`` are further variables of its environment. One that is not ``supervised`` stays dead when it dies.
+        """
+        child = self._node(node, settings)
         await child.start()
-        child.supervise()
+        if supervised:
+            child.supervise()
         return child
 
     def _choose_ports(self) -> Ports:
@@ -209,9 +213,9 @@ class Stack:
             lambda: probes.api_ready(self.urls[index], self.api_key),
         )
 
-    def _node(self, node: str) -> Child:
+    def _node(self, node: str, settings: Mapping[str, str] | None = None) -> Child:
         self.state.node(node).mkdir(exist_ok=True, mode=0o700)
-        environment = self._environment.node(node)
+        environment = {**self._environment.node(node), **(settings or {})}
         # whether it was let in is the control plane's to say: `wait_for_nodes`
         return self._child(node, self.options.programs.node, environment, NODE_GRACE, _at_once)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from redis.backoff import ConstantBackoff
 
 from fleet.cancellation import end_all
 from fleet.keys import Keys
+from infra.stack.child import Child
 from infra.stack.options import Options, Programs
 from infra.stack.stack import Stack
 from tests.faults.checker import Violation, check
@@ -196,9 +198,9 @@ class FaultyFleet:
         assert pid is not None, f"{child} does not run"
         return pid
 
-    def browsers(self, node: str) -> list[psutil.Process]:
-        """The browser processes of a node, without their own children, whoever their parent is by now."""
-        mark = f"/{self.stack.state.node(node).name}/"
+    def browsers(self, node: str, slot: int | None = None) -> list[psutil.Process]:
+        """The browser processes of a node (or of a slot), without their children, whoever their parent is by now."""
+        mark = f"/{self.stack.state.node(node).name}/" + ("" if slot is None else f"slots/{slot}/")
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -223,6 +225,70 @@ class FaultyFleet:
 
         found: tuple[str, int, str] = await wait_until(leased, 60, "a slot to be leased")
         return found
+
+    async def fill(self, *queries: str, key: str) -> tuple[str, dict[str, str]]:
+        """A task with as many units as the fleet has slots, all of them running: its id, and the unit of each slot."""
+        task = await self.submit(*queries, key=key, max_parallel=len(queries))
+
+        async def all_leased() -> dict[str, str] | None:
+            slots = (await self.insist("GET", "/api/fleet/slots"))["slots"]
+            running = {slot["slot_id"]: slot["unit"] for slot in slots if slot["unit"] and slot["task_id"] == task}
+            return running if len(running) == len(queries) else None
+
+        running: dict[str, str] = await wait_until(all_leased, 60, f"{len(queries)} slots to be leased")  # type: ignore[assignment]
+        return task, running
+
+    async def unit(self, name: str) -> dict[str, str]:
+        """What the store holds of a unit: state, attempts, deliveries, slot, fence."""
+        fields: Any = await self.redis.hgetall(self.keys.unit(name))  # type: ignore[misc]
+        return {key.decode(): value.decode() for key, value in fields.items()}
+
+    async def until_unit(
+        self, name: str, predicate: Callable[[dict[str, str]], bool], what: str, limit_s: float = 90
+    ) -> dict[str, str]:
+        """The first state of a unit of which ``predicate`` holds."""
+
+        async def reached() -> dict[str, str] | None:
+            unit = await self.unit(name)
+            return unit if predicate(unit) else None
+
+        found: dict[str, str] = await wait_until(reached, limit_s, f"{name}: {what}")  # type: ignore[assignment]
+        return found
+
+    async def node(self, name: str) -> dict[str, Any]:
+        """A node as operators see it; state ``down`` when nobody knows it."""
+        nodes = (await self.insist("GET", "/api/fleet/nodes"))["nodes"]
+        return next((node for node in nodes if node["node_id"] == name), {"state": "down", "generation": 0})
+
+    async def up(self, name: str, above: int = 0, limit_s: float = 60) -> int:
+        """Wait until a node is up with a generation above ``above``; its generation."""
+
+        async def is_up() -> int:
+            node = await self.node(name)
+            return int(node["generation"]) if node["state"] == "up" and node["generation"] > above else 0
+
+        return int(await wait_until(is_up, limit_s, f"{name} to be up"))
+
+    async def stale_writes(self) -> int:
+        """How many writes the store has refused because their fence or boot had passed."""
+        return int(await self.redis.hget(self.keys.counters(), "stale_writes") or 0)  # type: ignore[misc]
+
+    @contextlib.asynccontextmanager
+    async def another_node(self, name: str, **settings: str) -> AsyncIterator[Child]:
+        """A node that nobody starts again when it dies, up; gone afterwards. ``settings`` without ``LEADFLEET_``."""
+        before = (await self.node(name))["generation"]
+        variables = {f"LEADFLEET_{key.upper()}": value for key, value in settings.items()}
+        child = await self.stack.add_node(name, settings=variables, supervised=False)
+        try:
+            await self.up(name, before)
+            yield child
+        finally:
+            await self.remove(name)
+
+    async def remove(self, name: str) -> None:
+        """Stop a node for good, and delete what only its next run would: profiles of Chromes whose agent was killed."""
+        await self.stack.remove(name)
+        await asyncio.to_thread(shutil.rmtree, self.stack.state.node(name) / "slots", ignore_errors=True)
 
     @contextlib.asynccontextmanager
     async def killed(self, child: str) -> AsyncIterator[None]:
@@ -294,8 +360,7 @@ class FaultyFleet:
 
     async def begin(self) -> None:
         """Write down what was before the faults."""
-        counted: Any = await self.redis.hget(self.keys.counters(), "stale_writes")  # type: ignore[misc]
-        self.ledger.note(Counted(int(counted or 0)))
+        self.ledger.note(Counted(await self.stale_writes()))
 
     async def check(self, take: Callable[[], Awaitable[StorePicture]] | None = None) -> list[Violation]:
         """Wait for quiet, take the store's picture, with ``take`` when given, and ask the checker."""

@@ -12,6 +12,8 @@ from aiohttp import web
 PAGES = 6
 """Pages of a site: its home, and contact pages that it links to."""
 
+ALL = "*"
+
 
 class Sites:
     """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own.
@@ -23,15 +25,18 @@ class Sites:
         self.port = 0
         self.visits: Counter[str] = Counter()
         """By ``host/path``: how often a page was asked for."""
-        self._open = asyncio.Event()
-        self._open.set()
+        self._held: set[str] = set()
+        self._let_go = asyncio.Event()
 
-    def hold(self) -> None:
-        """From now on contact pages are answered only after ``let_go``; homes are answered."""
-        self._open.clear()
+    def hold(self, *hosts: str) -> None:
+        """From now on contact pages (of these hosts, or of all) are answered after ``let_go`` only; homes at once."""
+        self._held.update(hosts or {ALL})
 
-    def let_go(self) -> None:
-        self._open.set()
+    def let_go(self, *hosts: str) -> None:
+        """Answer what waits: of hosts that were held by name, or everything."""
+        self._held = self._held - set(hosts) if hosts else set()
+        self._let_go.set()
+        self._let_go = asyncio.Event()
 
     def of(self, host: str) -> int:
         """How often pages of a site were asked for."""
@@ -43,8 +48,8 @@ class Sites:
             return web.Response(status=404)
         self.visits[f"{request.host}{request.path}"] += 1
         number = paths.index(request.path)
-        if number:
-            await self._open.wait()
+        while number and self._held & {ALL, request.host}:
+            await self._let_go.wait()
         name = request.host.partition(".")[0]
         if name.startswith("spins"):
             return web.Response(text="<script>for (;;);</script>", content_type="text/html")

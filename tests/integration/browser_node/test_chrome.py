@@ -91,7 +91,7 @@ async def test_a_pool_stopped_while_a_chrome_ends_waits_for_its_end(
     def make(index: int, driver: Driver) -> Slot:
         return Slot(index, directory, spec, driver, RecycleAfter(0, 1 << 40), lambda _, state, __: told.append(state))
 
-    pool = Pool(make, 1)
+    pool = Pool(make, 1, tmp_path, memory=1 << 40)
     pool.start()
     (slot,) = pool.slots
     await slot.warm()

@@ -746,6 +746,7 @@ class Model:
         units = {unit.name: unit for task in self.tasks.values() for unit in task.units}
         states = Counter(f"units_{unit.state}" for unit in units.values())
         slots = {slot.name: slot for node in self.nodes.values() for slot in node.slots.values()}
+        states.update(f"slots_{slot.state}" for slot in slots.values())
         tenants = dict.fromkeys(task.new.tenant for task in self.tasks.values())
         return {
             "tasks": {

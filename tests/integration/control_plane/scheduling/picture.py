@@ -35,7 +35,7 @@ leases""".split()
 KEPT_EACH = {"tenant", "tenant-tasks", "ring", "queue", "queued-tenants", "free", "busy"}
 """Keys a tenant and a label, which are few and stay."""
 
-WITH_TASK = {"task", "events", "seen", "found", "waiting"}
+WITH_TASK = {"task", "events", "seen", "found", "waiting", "active"}
 WITH_UNIT = {"unit", "checkpoint"}
 
 
@@ -161,10 +161,11 @@ class Picture:
         known = sum(states[state] for state in ("free", "leased", "releasing", "broken", "down"))
         if stray or known != len(registered):
             yield f"I4: {len(registered)} slots are registered, {dict(states)} are there, of no node: {stray}"
-        units = Counter(f"units_{u['state']}" for _, u in self.under("unit:"))
-        counters = {n: int(c) for n, c in self.hashes.get("counters", {}).items() if n.startswith("units_") and int(c)}
-        if counters != units:
-            yield f"counters say {counters}, units {dict(units)}"
+        found = Counter(f"units_{u['state']}" for _, u in self.under("unit:"))
+        found.update(f"slots_{state}" for state in states.elements())
+        counted = {n: int(c) for n, c in self.hashes.get("counters", {}).items() if n.startswith(("units_", "slots_"))}
+        if {name: n for name, n in counted.items() if n} != found:
+            yield f"counters say {counted}, units and slots {dict(found)}"
         backlog: Counter[str] = Counter()
         running: Counter[str] = Counter()
         for name, u in self.under("unit:"):
