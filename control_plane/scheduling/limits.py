@@ -18,6 +18,7 @@ class Limits:
     tenant_max_queued: int = 10_000
     events_max: int = 100_000
     retention_s: int = 7 * 86_400
+    idempotency_s: int = 86_400
     session_ttl_ms: int = model.SESSION_TTL // timedelta(milliseconds=1)
     # The node kills after CANCEL_GRACE; the store waits a heartbeat longer for the word of it.
     grace_ms: int = (model.CANCEL_GRACE + 2 * model.HEARTBEAT) // timedelta(milliseconds=1)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from redis.exceptions import RedisError
 
-from control_plane.errors import Conflict, Invalid, NotFound, TooMany
+from control_plane.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from control_plane.models import (
     NodeView,
     QueueStatus,
@@ -25,6 +25,7 @@ from control_plane.models import (
     Usage,
 )
 from control_plane.scheduling.outlook import until_granted, until_room
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
 from control_plane.scheduling.views import Flat, node_view, slot_view, task_status
 from fleet import ids
@@ -65,13 +66,15 @@ class TaskQueue:
     """The scheduling service. All methods raise ``Problem`` subclasses, and StoreUnavailable when Valkey does not
     answer. What belongs to another tenant is NotFound."""
 
-    def __init__(self, client: Store, keys: Keys, scripts: Scripts) -> None:
-        self._client, self._keys, self._scripts = client, keys, scripts
+    def __init__(self, client: Store, keys: Keys, scripts: Scripts, room: Room) -> None:
+        self._client, self._keys, self._scripts, self._room = client, keys, scripts, room
 
     # Tasks.
 
     async def start(self, tenant: str, request: StartRequest, idempotency_key: str | None) -> Started:
         """Cuts the request into units, one a (platform, query), and puts them in the queue."""
+        if not self._room.for_tasks:
+            raise Unavailable("the fleet's store is almost full; try again when some tasks have ended", retry_after=2)
         spec = request.model_dump_json(exclude_none=True)
         answer = await self._scripts.submit(
             NewTask(
@@ -158,7 +161,10 @@ class TaskQueue:
         return Stage(node=node, index=index, unit=unit)
 
     async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
-        """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for."""
+        """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for.
+        A store that is short of room gets no pictures."""
+        if not self._room.for_pictures:
+            return
         key, now = self._keys.watch(task), int(time.time() * 1000)
         member = f"{viewer}|{quality}|{fps}"
         async with self._client.pipeline(transaction=True) as pipe:

@@ -18,7 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from infra.bench import overload, store
+from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
@@ -159,6 +159,8 @@ ALONE = {
     "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,
+    "recovery_chrome_death": recovery.chrome_death,
+    "recovery_agent_death": recovery.agent_death,
     "scale": scale,
 }
 """Parts that need no stack, or one of their own."""

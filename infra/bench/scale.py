@@ -19,6 +19,7 @@ from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from fleet.cancellation import end_all
 from fleet.model import HEARTBEAT
 from infra.bench.rows import Row
@@ -97,7 +98,7 @@ async def _fill(fleet: FakeFleet, found: Found) -> None:
     found.bytes_of["queued_unit"] = (full - running) / queued
     await _each([partial(fleet.submit, 1, 1)] * SINGLES)
     found.bytes_of["queued_task_of_one"] = (await fleet.memory() - full) / SINGLES
-    gauges = await TaskQueue(fleet.client, fleet.keys, fleet.scripts).gauges()
+    gauges = await TaskQueue(fleet.client, fleet.keys, fleet.scripts, Room(fleet.client)).gauges()
     assert gauges["slots"]["leased"] == slots, gauges["slots"]
 
 
@@ -114,7 +115,7 @@ async def _bytes_of_events(fleet: FakeFleet, found: Found) -> None:
 
 async def _reads(fleet: FakeFleet, found: Found) -> None:
     """What the API asks: a position among 50 tenants, the metrics page, the list of all nodes."""
-    queue = TaskQueue(fleet.client, fleet.keys, fleet.scripts)
+    queue = TaskQueue(fleet.client, fleet.keys, fleet.scripts, Room(fleet.client))
     task = await fleet.submit()
     tenant = (await fleet.client.hget(fleet.keys.task(task), "tenant")).decode()
     found.costs["position"] = await fleet.cost(lambda: fleet.scripts.position(tenant, task), CALLS // 4)
@@ -129,7 +130,10 @@ async def _steady(fleet: FakeFleet, found: Found) -> None:
 
     async def prepare() -> None: ...
 
-    presence, registry = Presence(fleet.client, fleet.keys, "a", prepare), Registry(fleet.client, fleet.keys)
+    presence, registry = (
+        Presence(fleet.client, fleet.keys, fleet.scripts, "a", prepare),
+        Registry(fleet.client, fleet.keys),
+    )
     ingest = Ingest(fleet.client, fleet.client, fleet.keys, fleet.scripts, presence, registry, enrich=False)
 
     async def read() -> None:

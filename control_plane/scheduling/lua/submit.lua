@@ -31,7 +31,9 @@ if used + units > limit then return { 'quota', used, limit, math.ceil((86400000 
 
 used = redis.call('INCRBY', K.usage(tenant, day), units)
 redis.call('EXPIRE', K.usage(tenant, day), 172800)
-if digest ~= '' then redis.call('SET', K.idempotency(tenant, digest), body .. '|' .. task, 'EX', 86400) end
+if digest ~= '' then
+  redis.call('SET', K.idempotency(tenant, digest), body .. '|' .. task, 'EX', LIMITS.idempotency_s)
+end
 
 redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', ARGV[5], 'max_parallel', ARGV[6],
            'max_results', ARGV[7], 'timeout_ms', ARGV[8], 'options', ARGV[10], 'spec', ARGV[11], 'state', 'queued',

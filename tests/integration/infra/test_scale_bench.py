@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from infra.bench.scale_fleet import SLOTS, TASK_UNITS, FakeFleet
 
 
@@ -17,7 +18,7 @@ async def test_fake_nodes_do_what_nodes_do() -> None:
         await fleet.all_know(2 * SLOTS)  # the next one was dispatched, and its node has read it
         await fleet.heartbeat()
 
-        gauges = await TaskQueue(fleet.client, fleet.keys, fleet.scripts).gauges()
+        gauges = await TaskQueue(fleet.client, fleet.keys, fleet.scripts, Room(fleet.client)).gauges()
         assert gauges["slots"]["leased"] == 2 * SLOTS
         assert gauges["units"]["running"] == 2 * SLOTS
         assert gauges["units"]["queued"] == len(tasks) * TASK_UNITS - 2 * SLOTS - 1

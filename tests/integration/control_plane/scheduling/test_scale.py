@@ -16,6 +16,7 @@ from control_plane.models import StartRequest
 from control_plane.scheduling.ingest import Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from fleet.messages import Run, UnitEnd
 from tests.integration.control_plane.scheduling.world import World
 
@@ -106,7 +107,7 @@ async def fleet(client: Redis, nodes: int, queued: int) -> Measured:
         await world.task(20, tenant=f"t{number % TENANTS}", max_parallel=20)
     assert await world.counter("units_queued") == queued
     assert await world.counter("slots_leased") == 2 * nodes
-    return Measured(world, TaskQueue(client, world.keys, world.scripts))
+    return Measured(world, TaskQueue(client, world.keys, world.scripts, Room(client)))
 
 
 async def test_no_operation_does_more_in_a_larger_fleet(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ async def test_reading_what_nodes_say_looks_up_each_node_once_a_second_and_not_e
 
     async def prepare() -> None: ...
 
-    presence, registry = Presence(valkey, keys, "a", prepare), Registry(valkey, keys)
+    presence, registry = Presence(valkey, keys, world.scripts, "a", prepare), Registry(valkey, keys)
     ingest = Ingest(valkey, valkey, keys, world.scripts, presence, registry, enrich=False)
     first, second = [run for n in ("n4", "n5") for run in (await world.runs(n))[:1]]
 
@@ -162,7 +163,7 @@ def test_a_script_reads_nothing_as_a_whole_but_what_is_known_to_be_small() -> No
 @pytest.mark.parametrize("ended", ["stop", "timeout"])
 async def test_the_end_of_a_large_task_is_written_down_a_little_at_a_time(valkey: Redis, ended: str) -> None:
     world = World(valkey, queue_cap=1_000_000, tenant_daily_units=1_000_000, sweep_max=50)
-    measured = Measured(world, TaskQueue(valkey, world.keys, world.scripts))
+    measured = Measured(world, TaskQueue(valkey, world.keys, world.scripts, Room(valkey)))
     await world.node("n0", slots=2)
 
     async def end(units: int) -> tuple[str, dict[str, int]]:
@@ -213,7 +214,7 @@ async def test_what_a_task_had_not_begun_when_it_ended_stays_ended(valkey: Redis
 
 async def test_slots_are_counted_as_they_change(valkey: Redis) -> None:
     world = World(valkey, node_memory_s=600)
-    queue = TaskQueue(valkey, world.keys, world.scripts)
+    queue = TaskQueue(valkey, world.keys, world.scripts, Room(valkey))
 
     async def counted() -> dict[str, int]:
         slots = (await queue.gauges())["slots"]
