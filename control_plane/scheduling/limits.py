@@ -40,5 +40,5 @@ class Limits:
     lease_log: int = 10_000
     # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
     dispatch_max: int = 32
-    # Units of an ended task whose records one call closes, about 2 µs each.
-    sweep_max: int = 500
+    # Units of an ended task whose records one call closes, about 20 µs each.
+    sweep_max: int = 100

@@ -188,7 +188,7 @@ async def _all_read(fleet: FakeFleet) -> None:
 
 async def _large_tasks(fleet: FakeFleet, found: Found) -> None:
     """For how long the largest single calls hold the server: the middle one of a few."""
-    held: dict[str, list[float]] = {"submit_1000_units": [], "stop_5000_units": [], "sweep_500_units": []}
+    held: dict[str, list[float]] = {"submit_1000_units": [], "stop_5000_units": [], "sweep": []}
     for _ in range(REPEATS):
         _, took = await fleet.held_ms(fleet.submit(1_000, 50))
         held["submit_1000_units"].append(took)
@@ -199,7 +199,7 @@ async def _large_tasks(fleet: FakeFleet, found: Found) -> None:
         more = 1
         while more:
             reaped, took = await fleet.held_ms(fleet.scripts.reap())
-            held["sweep_500_units"].append(took)
+            held["sweep"].append(took)
             more = reaped.more
     lost: list[float] = []
     for number in range(REPEATS):
