@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test faults soak lint bench lock clean setup chromium libreoffice
+.PHONY: help demo up test faults soak upgrade lint bench lock clean setup chromium libreoffice
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -22,8 +22,12 @@ faults: chromium ## kill, freeze, cut off and starve every part of a running fle
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration -m faults $(ARGS)
 
-soak: chromium ## run the slow tests that kill and starve for minutes
-	@$(BIN)/python -m pytest -m soak -s $(ARGS)
+soak: chromium ## run the slow tests that kill and starve for minutes; MINUTES=60 SEED=7 OUT=folder for the fleet's
+	@LEADFLEET_SOAK_MINUTES=$(MINUTES) LEADFLEET_SOAK_SEED=$(SEED) LEADFLEET_SOAK_OUT=$(OUT) \
+		$(BIN)/python -m pytest -m soak -s $(ARGS)
+
+upgrade: chromium ## upgrade a running stack under load to another version of the messages
+	@$(BIN)/python -m infra.upgrade
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check .

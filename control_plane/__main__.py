@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -37,7 +38,7 @@ seconds of old pictures, and for a client that never reads memory it does not de
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT. 2 when the settings are wrong."""
+    """Serve until SIGTERM or SIGINT, the second of which ends the delay. 2 when the settings are wrong."""
     try:
         settings = Settings()
     except ValidationError as exc:
@@ -51,15 +52,23 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    stopping = asyncio.Event()
+    stopping, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_ignore_cancelled_connections)
+
+    def stop() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     app = create_app(settings)
 
     async def until_stopped() -> None:
         await stopping.wait()
+        # Nobody may be sent here any more before connections end: a load balancer asks for readiness now and then.
+        app.extensions[EXTENSION].stopping = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), settings.stop_delay.total_seconds())
         # Streams never end by themselves; told now, their clients go to another replica within the grace.
         app.extensions[EXTENSION].hub.stop()
 

@@ -26,7 +26,9 @@ from control_plane.keyring import ALL_SCOPES, KeyRing
 from control_plane.monitor import Monitor
 from control_plane.routes import BLUEPRINTS
 from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.presence import set_schema
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings
@@ -99,12 +101,14 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             idle_ms=settings.unit_idle_timeout // timedelta(milliseconds=1),
             lease_log=settings.lease_log,
             retention_s=int(settings.retention.total_seconds()),
+            idempotency_s=int(settings.idempotency_memory.total_seconds()),
             enrichment_patience_ms=settings.enrichment_patience // timedelta(milliseconds=1),
             enrichment_memory_s=int(settings.enrichment_memory.total_seconds()),
         ),
     )
     ring = KeyRing(client, keys, clock)
-    queue = TaskQueue(client, keys, scripts)
+    room = Room(client)
+    queue = TaskQueue(client, keys, scripts, room)
     reader = StreamReader(client, settings.redis_url, keys, settings.replica)
     limiter = rates.RateLimiter(client, keys, clock, settings.rate_scale)
     made = Services(
@@ -123,7 +127,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     running = AsyncExitStack()
 
     async def prepare() -> None:
-        """What the store must hold before anybody is served; runs again when it has lost its data."""
+        """What the store must hold before anybody is served; runs again when it has lost data."""
+        made.registry.forget()
+        made.hub.restart()
         if settings.bootstrap_key is not None:
             await ring.create("default", "bootstrap", ALL_SCOPES, settings.bootstrap_key.get_secret_value())
 
@@ -147,6 +153,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
                     settings.redis_url,
                     keys,
                     scripts,
+                    room,
                     settings.replica,
                     prepare,
                     sender,
@@ -156,6 +163,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             )
         else:
             await prepare()
+            await set_schema(client, keys)
         log.info("serving", bind=settings.bind, fleet=settings.fleet, auth=settings.auth)
 
     @app.after_serving

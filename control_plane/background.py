@@ -16,6 +16,7 @@ from control_plane.enrichment.enricher import Enricher
 from control_plane.erasure.registry import Registry
 from control_plane.scheduling.ingest import BLOCK, Ingest
 from control_plane.scheduling.presence import Presence
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Scripts
 from control_plane.webhooks.sender import Sender
 from fleet.cancellation import end_all
@@ -25,6 +26,7 @@ from fleet.keys import Keys
 from fleet.model import REAPER_TICK
 
 PRESENCE_TICK = timedelta(seconds=1)
+ROOM_TICK = timedelta(seconds=1)
 
 RETRY = timedelta(seconds=0.5)
 """Pause after the store failed: recovery within 3 s of its return, and no busy loop meanwhile."""
@@ -33,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """``async with Background(...)``: presence, ingest, reaper, webhooks and enrichment run until the block
-    ends."""
+    """``async with Background(...)``: presence, ingest, reaper, webhooks, enrichment and the look at the store's room
+    run until the block ends."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Background:
         url: str,
         keys: Keys,
         scripts: Scripts,
+        room: Room,
         replica: str,
         prepare: Callable[[], Awaitable[None]],
         webhooks: Sender,
@@ -49,11 +52,11 @@ class Background:
         enricher: Enricher | None = None,
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
-        self._presence = Presence(client, keys, replica, prepare)
+        self._presence = Presence(client, keys, scripts, replica, prepare)
         self._ingest = Ingest(
             client, self._blocking, keys, scripts, self._presence, registry, enrich=enricher is not None
         )
-        self._scripts, self._webhooks, self._enricher = scripts, webhooks, enricher
+        self._scripts, self._room, self._webhooks, self._enricher = scripts, room, webhooks, enricher
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Background:
@@ -61,6 +64,7 @@ class Background:
             "presence": _every(PRESENCE_TICK, self._presence.tick),
             "ingest": _every(timedelta(0), self._ingest.tick),
             "reaper": _every(REAPER_TICK, self._reap),
+            "room": _every(ROOM_TICK, self._room.tick),
             "webhooks": _every(timedelta(0), self._webhooks.tick),
         }
         if self._enricher is not None:
@@ -80,9 +84,12 @@ class Background:
         await self._blocking.aclose()
 
     async def _reap(self) -> None:
-        reaped = await self._scripts.reap()
-        if reaped.nodes:
-            log.warning("nodes were lost", nodes=reaped.nodes)
+        while True:
+            reaped = await self._scripts.reap()
+            if reaped.nodes:
+                log.warning("nodes were lost", nodes=reaped.nodes)
+            if not reaped.more:
+                return
 
 
 async def _every(pause: timedelta, step: Callable[[], Awaitable[None]]) -> None:

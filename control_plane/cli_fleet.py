@@ -36,6 +36,8 @@ async def drain(api: Api, node: str) -> None:
     told = await api.post(f"/api/fleet/nodes/{node}/drain")
     busy = told["slots"] - told["slots_free"]
     if told["state"] == "draining":
-        click.echo(f"{node} drains: {busy} of {told['slots']} slots are still at work; a new agent in its place serves again")
+        click.echo(
+            f"{node} drains: {busy} of {told['slots']} slots are still at work; a new agent in its place serves again"
+        )
     else:
         click.echo(f"{node} is {told['state']} already")

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from control_plane.errors import Conflict, NotFound
+from control_plane.errors import Conflict, NotFound, Unavailable
 from control_plane.models import KeyView, NewKey
 from fleet import ids
 from fleet.clock import Clock
@@ -170,6 +170,11 @@ class KeyRing:
         pipeline.expire(name, ttl)
         await pipeline.execute()
 
+    async def _check_prepared(self) -> None:
+        """Raises Unavailable when the store knows nobody because it has lost everything: its keys are on their way."""
+        if not await self._redis.exists(self._keys.schema()):
+            raise Unavailable("the fleet's store is being set up anew; try again in a moment")
+
     async def _cached(self, name: str, key_id: str) -> Principal | None:
         now = self._clock.monotonic()
         until, found = self._cache.get(key_id, (0.0, None))
@@ -181,6 +186,7 @@ class KeyRing:
             owner = record.get("key_id", key_id)
             found = Principal(record["tenant"], owner, frozenset(record["scopes"].split()) & ALL_SCOPES)
         else:
+            await self._check_prepared()
             found = None
         if len(self._cache) >= MAX_CACHED:
             self._cache.clear()

@@ -194,8 +194,8 @@ class QueueStatus(_Answer):
     queued_units: int = 0
     estimated_wait_time_seconds: float | None = Field(
         0.0,
-        description="until a task of one unit that is submitted now would run; null when nothing tells, such as when no "
-        "slot serves",
+        description="until a task of one unit that is submitted now would run; null when nothing tells, for example "
+        "because no slot serves",
     )
 
 

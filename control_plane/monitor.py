@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LOOK_EVERY = timedelta(seconds=1)
 
 STALLED_AFTER = timedelta(seconds=5)
-"""Every script that frees a slot or queues a unit dispatches at once, and every replica each second: units that can run and
-slots that fit them do not stand side by side for so long unless that is broken."""
+"""Every script that frees a slot or queues a unit dispatches at once, and every replica each second: units that can run
+and slots that fit them do not stand side by side for so long unless that is broken."""
 
 FIRST_REACH_AFTER = timedelta(seconds=6)
 """Making the worker's S3 client takes 0.7 s of CPU, which a stack that starts on two cores has no room for."""
@@ -39,7 +39,8 @@ log = structlog.get_logger(__name__)
 
 
 class Monitor:
-    """``async with Monitor(...)``: looks until the block ends. What it says is at most REACH_EVERY + REACH_LIMIT old."""
+    """``async with Monitor(...)``: looks until the block ends. What it says is at most REACH_EVERY + REACH_LIMIT
+    old."""
 
     def __init__(self, client: Store, keys: Keys, store: LeadStore | None, clock: Clock) -> None:
         self._client, self._keys, self._store, self._clock = client, keys, store, clock
@@ -70,7 +71,8 @@ class Monitor:
         return {"status": "stalled", "seconds": round(self.stalled_s, 1)}
 
     def storage(self) -> dict[str, Any]:
-        """Object storage: ``up``, ``down`` and why, ``unknown`` before the first answer, ``off`` without a leads store."""
+        """Object storage: ``up``, ``down`` and why, ``unknown`` before the first answer, ``off`` without a leads
+        store."""
         if self._store is None:
             return {"status": "off"}
         if self._failures >= REACH_FAILURES:

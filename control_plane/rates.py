@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from control_plane.errors import TooMany
 from fleet.clock import Clock
@@ -30,7 +31,7 @@ LIMITS = {
 }
 """Requests a window, per class."""
 
-MAX_PROBED = 10_000  # addresses remembered at once
+MAX_COUNTED_HERE = 10_000  # addresses and keys remembered at once
 
 
 @dataclass
@@ -45,10 +46,13 @@ class RateLimiter:
     def __init__(self, redis: Redis, keys: Keys, clock: Clock, scale: float = 1.0) -> None:
         self._redis, self._keys, self._clock = redis, keys, clock
         self._limits = {name: max(1, round(limit * scale)) for name, limit in LIMITS.items()}
-        self._probed: dict[str, _Window] = {}
+        self._here: dict[tuple[str, str], _Window] = {}
 
     async def count(self, subject: str, rate: str) -> None:
-        """Count one request of ``subject`` (a key's digest) in class ``rate``. Raises TooMany."""
+        """Count one request of ``subject`` (a key's digest) in class ``rate``. Raises TooMany.
+
+        A store that is full refuses to count and can still be read: then each process counts for itself.
+        """
         now = self._clock.wall()
         window, into = divmod(now, WINDOW_S)
         current = self._keys.rate(subject, f"{rate}-{int(window)}")
@@ -57,22 +61,29 @@ class RateLimiter:
         pipeline.incr(current)
         pipeline.expire(current, 2 * WINDOW_S)
         pipeline.get(previous)
-        counted, _, before = await pipeline.execute()
+        try:
+            counted, _, before = await pipeline.execute()
+        except OutOfMemoryError:
+            self._count_here(subject, rate)
+            return
         used = counted + int(before or 0) * (1 - into / WINDOW_S)
         if used > self._limits[rate]:
             raise self._refused(rate, WINDOW_S - into)
 
     def count_here(self, address: str) -> None:
         """Count one request of an address in class ``probe``, in this process alone. Raises TooMany."""
+        self._count_here(address, "probe")
+
+    def _count_here(self, subject: str, rate: str) -> None:
         window, into = divmod(self._clock.wall(), WINDOW_S)
-        seen = self._probed.get(address)
+        seen = self._here.get((subject, rate))
         if seen is None or seen.index != window:
-            if len(self._probed) >= MAX_PROBED:
-                self._probed.clear()
-            seen = self._probed[address] = _Window(int(window), 0)
+            if len(self._here) >= MAX_COUNTED_HERE:
+                self._here.clear()
+            seen = self._here[subject, rate] = _Window(int(window), 0)
         seen.count += 1
-        if seen.count > self._limits["probe"]:
-            raise self._refused("probe", WINDOW_S - into)
+        if seen.count > self._limits[rate]:
+            raise self._refused(rate, WINDOW_S - into)
 
     def _refused(self, rate: str, seconds: float) -> TooMany:
         return TooMany(

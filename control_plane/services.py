@@ -74,7 +74,7 @@ class Tasks(Protocol):
 
 @dataclass
 class Services:
-    """The parts of one process."""
+    """The parts of one process. ``stopping``: it was told to stop and serves the last requests."""
 
     settings: Settings
     keys: Keys
@@ -88,6 +88,7 @@ class Services:
     store: LeadStore | None = None
     enricher: Enricher | None = None
     monitor: Monitor | None = None
+    stopping: bool = False
 
 
 def attach(app: Quart, made: Services) -> None:

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     )
     rate_scale: float = Field(1.0, gt=0, description="multiplies every rate limit")
     retention: timedelta = Field(timedelta(days=7), description="how long an ended task and its events are kept")
+    idempotency_memory: timedelta = Field(
+        timedelta(hours=24), description="how long an Idempotency-Key of a task is remembered"
+    )
     store_memory_mb: int = Field(
         512,
         ge=16,
@@ -110,6 +113,9 @@ class Settings(BaseSettings):
     enrichment_daily_cost: float = Field(0.0, ge=0, description="most money of the fleet on a UTC day; 0: no such cap")
 
     # How it runs.
+    stop_delay: timedelta = Field(
+        timedelta(0), description="how long a replica that was told to stop serves on, not ready, until it is noticed"
+    )
     replica: str = Field(
         default_factory=lambda: f"r-{secrets.token_hex(4)}",
         description="name of this replica",
@@ -125,8 +131,8 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "retention", "unit_idle_timeout", "export_expiry", "stream_token_ttl", "enrichment_timeout", "enrichment_patience",
-        "enrichment_memory", "enrichment_breaker_pause", mode="before",
+        "stop_delay", "retention", "idempotency_memory", "unit_idle_timeout", "export_expiry", "stream_token_ttl",
+        "enrichment_timeout", "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod
     def _seconds(cls, value: object) -> object:
@@ -143,7 +149,7 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "unit_idle_timeout", "enrichment_timeout", "enrichment_patience", "enrichment_memory",
+        "idempotency_memory", "unit_idle_timeout", "enrichment_timeout", "enrichment_patience", "enrichment_memory",
         "enrichment_breaker_pause",
     )  # fmt: skip
     @classmethod

@@ -37,6 +37,7 @@ FRAMES_DROPPED = Counter(
 )
 STREAMS_CUT = Counter("leadfleet_streams_cut", "Streams ended by us", ["reason"], registry=REGISTRY)
 STORE_ERRORS = Counter("leadfleet_store_errors", "Requests that Valkey did not answer", registry=REGISTRY)
+STORE_LOSSES = Counter("leadfleet_store_losses", "Times the store came back without what it held", registry=REGISTRY)
 DISPATCH_STALLED = Gauge(
     "leadfleet_dispatch_stalled_seconds",
     "For how long units that can run and free slots that fit them have stood side by side; 5 s are unhealthy",

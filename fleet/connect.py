@@ -28,22 +28,26 @@ BLOCKING_SLACK = timedelta(seconds=5)
 
 def command_client(url: str, *, name: str, max_connections: int = 64) -> redis.asyncio.Redis:
     """A client for commands that answer at once: 2 s timeout, no retries."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
-        max_connections=max_connections,
-        **_options(COMMAND_TIMEOUT, name),
+    return _renewing(
+        redis.asyncio.Redis.from_url(
+            url,
+            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+            max_connections=max_connections,
+            **_options(COMMAND_TIMEOUT, name),
+        )
     )
 
 
 def blocking_client(url: str, *, name: str, block: timedelta) -> redis.asyncio.Redis:
     """A client for reads that block up to ``block``; its owner reconnects in a loop of its own."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
-        single_connection_client=False,
-        max_connections=4,
-        **_options(block + BLOCKING_SLACK, name),
+    return _renewing(
+        redis.asyncio.Redis.from_url(
+            url,
+            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+            single_connection_client=False,
+            max_connections=4,
+            **_options(block + BLOCKING_SLACK, name),
+        )
     )
 
 
@@ -52,6 +56,34 @@ def thread_client(url: str, *, name: str) -> redis.Redis:
     return redis.Redis.from_url(
         url, retry=redis.retry.Retry(NoBackoff(), 0), max_connections=2, **_options(COMMAND_TIMEOUT, name)
     )
+
+
+class _Renewed:
+    """A connection that the other side has reset is made anew before anything is sent over it.
+
+    redis-py does not look, and writing to such a connection is a RuntimeError of uvloop's, which nobody takes for a
+    store that does not answer. Nothing was sent, so nothing can happen twice.
+    """
+
+    async def send_packed_command(self: Any, command: Any, check_health: bool = True) -> None:
+        if self._writer is not None and self._writer.is_closing():
+            await self.disconnect(nowait=True)
+        await super().send_packed_command(command, check_health)  # type: ignore[misc]
+
+
+class _Plain(_Renewed, redis.asyncio.Connection):
+    """``redis://``."""
+
+
+class _Encrypted(_Renewed, redis.asyncio.SSLConnection):
+    """``rediss://``."""
+
+
+def _renewing(client: redis.asyncio.Redis) -> redis.asyncio.Redis:
+    """The client, before it has connected, with connections of ours; ``from_url`` takes none for ``rediss://``."""
+    pool = client.connection_pool
+    pool.connection_class = _Encrypted if issubclass(pool.connection_class, redis.asyncio.SSLConnection) else _Plain
+    return client
 
 
 def _options(timeout: timedelta, name: str) -> dict[str, Any]:

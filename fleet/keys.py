@@ -28,11 +28,11 @@ class Keys:
     # The fleet as a whole.
 
     def schema(self) -> str:
-        """string · kept · control plane at start · control plane at start: version of this layout."""
+        """string · kept · control plane once it has prepared the store · control plane: version of this layout."""
         return f"{self.root}:schema"
 
     def epoch(self) -> str:
-        """string · kept · scripts · all: a random id; another one means the store lost its data."""
+        """string · kept · scripts · all: a random id; another one means the store lost data."""
         return f"{self.root}:epoch"
 
     def fence(self) -> str:
@@ -53,7 +53,8 @@ class Keys:
         return f"{self.root}:counters"
 
     def replicas(self) -> str:
-        """zset replica → last seen (ms) · trimmed each second · replicas · replicas: who shares the reading."""
+        """zset replica → last seen (ms) · removed after a silent day · scripts · scripts: who shares the reading, and
+        how far each replica saw the store come."""
         return f"{self.root}:replicas"
 
     def wake(self, replica: str) -> str:
@@ -139,6 +140,15 @@ class Keys:
         """list of unit indexes · with the task · scripts · scripts: units held back by ``max_parallel``."""
         return f"{self.root}:waiting:{task}"
 
+    def active(self, task: str) -> str:
+        """set of unit indexes · empty once the task is terminal · scripts · scripts, API: units that are queued,
+        running, retrying or paused, ``max_parallel`` at most."""
+        return f"{self.root}:active:{task}"
+
+    def unswept(self) -> str:
+        """zset ended task → first unit whose record is still to be closed · reaper empties · scripts · reaper."""
+        return f"{self.root}:unswept"
+
     def events(self, task: str) -> str:
         """stream k, d · with the task · scripts · API: everything a client is told, one id each."""
         return f"{self.root}:events:{task}"
@@ -206,7 +216,7 @@ class Keys:
         return f"{self.root}:dead"
 
     def idempotency(self, tenant: str, digest: str) -> str:
-        """string ``body digest|task`` · TTL 24 h · scripts · scripts."""
+        """string ``body digest|task`` · TTL is a setting · scripts · scripts."""
         return f"{self.root}:idempotency:{tenant}:{digest}"
 
     def results(self) -> str:

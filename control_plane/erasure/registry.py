@@ -66,6 +66,11 @@ class Registry:
             self._key = bytes(await self._redis.get(self._keys.opt_out_key()))
         return self._key
 
+    def forget(self) -> None:
+        """Read everything anew: a store that lost data may hold another list under the same version."""
+        self._key = None
+        self._lists.clear()
+
     # The list.
 
     async def page(self, tenant: str, limit: int, offset: int) -> OptOutPage:

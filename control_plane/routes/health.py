@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import structlog
 from quart import Blueprint, Response, request
 from redis.exceptions import RedisError
 
@@ -18,6 +19,8 @@ from fleet.errors import StoreUnavailable
 NOT_WELL = 503
 
 blueprint = Blueprint("health", __name__)
+
+log = structlog.get_logger(__name__)
 
 
 @blueprint.get("/health")
@@ -59,8 +62,13 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: it reaches Valkey and object storage. What ails the whole fleet is told by ``/health``."""
+    """This replica can serve: it was not told to stop, it reaches object storage, and Valkey takes what it writes. What
+    ails the whole fleet is told by ``/health``."""
+    if services().stopping:
+        return answer({"status": "stopping"}, NOT_WELL)
     valkey, nodes = await _ask()
+    if nodes is not None and not await _takes_writes():
+        valkey, nodes = {"status": "down"}, None
     storage = _storage()
     components = {"valkey": valkey, "storage": storage}
     if nodes is None or storage["status"] == "down":
@@ -96,6 +104,19 @@ def _enrichment() -> dict[str, str]:
     """The model that leads are put to: ``off`` where none is."""
     enricher = services().enricher
     return {"status": "off"} if enricher is None else enricher.health()
+
+
+async def _takes_writes() -> bool:
+    """A write that changes nothing and needs no memory: refused by a server that cannot write its log (a full disk),
+    and by one that became a copy of another one."""
+    made = services()
+    try:
+        await made.redis.persist(made.keys.epoch())
+    except (RedisError, OSError) as exc:
+        telemetry.STORE_ERRORS.inc()
+        log.warning("the store takes no writes", error=str(exc))
+        return False
+    return True
 
 
 def _storage() -> dict[str, Any]:

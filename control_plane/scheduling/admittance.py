@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import structlog
+from redis.exceptions import ResponseError
 
 from control_plane.scheduling.scripts import Scripts
 from fleet import ids
@@ -42,7 +43,28 @@ class Admittance:
             await self._client.execute_command(
                 "ACL", "SETUSER", f"node-{node}", "reset", "on", f"#{join.password_sha256}", *rules
             )
+            await self._keep_users()
             log.info("a node was let in", node=node, boot=join.boot)
         else:
             log.error("a node was refused: its name is held by a live one", node=node, boot=join.boot)
         await self._client.xtrim(self._keys.join(), minid=entry, approximate=False)
+
+    async def show_out(self) -> None:
+        """Have all nodes of the fleet knock again: the server forgets their users, and with them their sessions."""
+        prefix = self._keys.node_prefix("")[:-1]
+        try:
+            lines = [line.decode() for line in await self._client.execute_command("ACL", "LIST")]
+            users = [line.split()[1] for line in lines if line.startswith("user node-") and prefix in line]
+            if users:
+                await self._client.execute_command("ACL", "DELUSER", *users)
+                await self._keep_users()
+                log.warning("nodes have to come in anew", nodes=len(users))
+        except ResponseError as exc:
+            log.warning("this server lets nobody change its users", error=str(exc))
+
+    async def _keep_users(self) -> None:
+        """Where the server has a file for its users, a restart of it need not cost the nodes their sessions."""
+        try:
+            await self._client.execute_command("ACL", "SAVE")
+        except ResponseError as exc:
+            log.debug("users are not kept over a restart of the server", error=str(exc))

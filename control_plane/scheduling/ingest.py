@@ -7,6 +7,9 @@ known fields, and identity is minted here, because only this side knows tenants.
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +37,10 @@ from leads.score import known_objective, score
 
 BLOCK = timedelta(seconds=1)
 """How long one read waits; also how soon a new node or another share of nodes is noticed."""
+
+PAUSE_A_STREAM = timedelta(microseconds=10)
+"""How long to wait after a read, by the number of streams in it: reading 2,000 streams costs the store and this process
+some ms whether one of them has an entry or all, so it is done 30 times a second and not 300 times."""
 
 READ_COUNT = 100
 """Entries a stream and read: a node that floods does not starve the others."""
@@ -79,22 +86,30 @@ class Ingest:
         self._presence, self._registry, self._enrich = presence, registry, enrich
         self._admittance = Admittance(client, keys, scripts)
         self._facts: dict[str, UnitFacts] = {}
+        self._nodes: dict[bytes, str] = {}
+        self._cursors: dict[bytes, str] = {}
+        self._shared_at = -math.inf
 
     async def tick(self) -> None:
         """One read and the application of what it gave."""
-        nodes = await self._share()
-        streams: dict[bytes | str, str] = {self._keys.out(node): cursor for node, cursor in nodes.items()}
-        join = self._keys.join()
-        streams[join] = await self._admittance.cursor()
-        by_stream = {self._keys.out(node).encode(): node for node in nodes}
+        if time.monotonic() - self._shared_at > BLOCK.total_seconds():
+            await self._share()
+        shared_at, self._shared_at = self._shared_at, -math.inf  # read anew, unless all goes well
+        join = self._keys.join().encode()
+        streams = self._cursors | {join: await self._admittance.cursor()}
         block = BLOCK // timedelta(milliseconds=1)
-        for stream, entries in await self._blocking.xread(streams, count=READ_COUNT, block=block) or ():
+        found = await self._blocking.xread(streams, count=READ_COUNT, block=block) or ()
+        for stream, entries in found:
             for raw, fields in entries:
-                entry = raw.decode()
-                if stream == join.encode():
-                    await self._admittance.apply(entry, fields)
+                if stream == join:
+                    await self._admittance.apply(raw.decode(), fields)
                 else:
-                    await self.apply(by_stream[stream], entry, fields)
+                    await self.apply(self._nodes[stream], raw.decode(), fields)
+                    self._cursors[stream] = raw.decode()
+        if all(stream != join for stream, _ in found):
+            self._shared_at = shared_at
+        # A read names all streams of the share: what has come in meanwhile comes with the next one.
+        await asyncio.sleep(len(streams) * PAUSE_A_STREAM.total_seconds())
 
     async def apply(self, node: str, entry: str, fields: Fields) -> str:
         """The verdict of the script: ``ok``, ``applied`` (by another replica), ``stale``, ``refused``, ``repeated``;
@@ -176,15 +191,17 @@ class Ingest:
         self._facts[unit] = facts
         return facts
 
-    async def _share(self) -> dict[str, str]:
-        """This replica's nodes and where each was read up to."""
+    async def _share(self) -> None:
+        """This replica's nodes and where each was read up to; between two such readings it knows that by itself."""
+        self._shared_at = time.monotonic()
         known = [raw.decode() for raw in await self._client.zrange(self._keys.known(), 0, -1)]
         mine = [node for node in known if self._presence.mine(node)]
         async with self._client.pipeline(transaction=False) as pipe:
             for node in mine:
                 pipe.hget(self._keys.node(node), "cursor")
             cursors = await pipe.execute() if mine else []
-        return {node: (cursor or b"0-0").decode() for node, cursor in zip(mine, cursors, strict=True)}
+        self._nodes = {self._keys.out(node).encode(): node for node in mine}
+        self._cursors = {s: (cursor or b"0-0").decode() for s, cursor in zip(self._nodes, cursors, strict=True)}
 
 
 def checked_events(unit: str, events: Sequence[Any]) -> list[tuple[str, bytes]]:

@@ -18,6 +18,7 @@ class Limits:
     tenant_max_queued: int = 10_000
     events_max: int = 100_000
     retention_s: int = 7 * 86_400
+    idempotency_s: int = 86_400
     session_ttl_ms: int = model.SESSION_TTL // timedelta(milliseconds=1)
     # The node kills after CANCEL_GRACE; the store waits a heartbeat longer for the word of it.
     grace_ms: int = (model.CANCEL_GRACE + 2 * model.HEARTBEAT) // timedelta(milliseconds=1)
@@ -39,3 +40,5 @@ class Limits:
     lease_log: int = 10_000
     # A grant costs about 0.1 ms of the store's time: one call never holds it for longer than a few ms.
     dispatch_max: int = 32
+    # Units of an ended task whose records one call closes, about 2 µs each.
+    sweep_max: int = 500

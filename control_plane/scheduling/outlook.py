@@ -39,8 +39,8 @@ class Line:
 class Outlook:
     """The slots of a label and who waits for them, as of ``now_ms``.
 
-    ``leases`` are (begun in ms, tenant) of ``busy`` slots, in order, all or evenly picked; ``tenants`` stand in the order
-    of their turns. ``unit_ms`` is None when no unit has ended yet.
+    ``leases`` are (begun in ms, tenant) of ``busy`` slots, in order, all or evenly picked; ``tenants`` stand in the
+    order of their turns. ``unit_ms`` is None when no unit has ended yet.
     """
 
     now_ms: int
@@ -74,10 +74,8 @@ def until_room(outlook: Outlook, units: int, tenant: str | None = None) -> float
 
 def _nth(outlook: Outlook, wanted: int, newcomer: str | None, own: str | None) -> float | None:
     """When the ``wanted``-th grant to ``own`` (None: to anybody) happens."""
-    seen, counted, at = 0, 0, 0.0
-    own_before = 0
-    for at, tenant in _grants(outlook, newcomer):
-        seen += 1
+    counted, own_before, at = 0, 0, 0.0
+    for seen, (at, tenant) in enumerate(_grants(outlook, newcomer), start=1):
         counted += own is None or tenant == own
         own_before += tenant == newcomer
         if counted >= wanted:

@@ -1,4 +1,4 @@
-"""Which replicas live, and which of them reads which node.
+"""Which replicas live, which of them reads which node, and whether the store is still the one they knew.
 
 Sharing only saves work: ``ingest`` is right whoever reads, however many read at once.
 """
@@ -12,6 +12,9 @@ from datetime import timedelta
 
 import structlog
 
+from control_plane import telemetry
+from control_plane.scheduling.admittance import Admittance
+from control_plane.scheduling.scripts import Scripts
 from fleet.connect import Store
 from fleet.errors import SchemaMismatch
 from fleet.keys import Keys
@@ -29,25 +32,40 @@ def owner(node: str, replicas: Iterable[str]) -> str:
     return max(replicas, key=lambda replica: hashlib.blake2b(f"{replica}|{node}".encode(), digest_size=8).digest())
 
 
-class Presence:
-    """Announces this replica and knows the others. ``prepare`` runs again whenever the store has lost its data."""
+async def check_schema(client: Store, keys: Keys) -> None:
+    """Raises SchemaMismatch when the store is laid out for another version."""
+    schema = (await client.get(keys.schema()) or SCHEMA_VERSION.encode()).decode()
+    if schema != SCHEMA_VERSION:
+        raise SchemaMismatch(schema, SCHEMA_VERSION)
 
-    def __init__(self, client: Store, keys: Keys, replica: str, prepare: Callable[[], Awaitable[None]]) -> None:
-        self._client, self._keys, self.replica = client, keys, replica
+
+async def set_schema(client: Store, keys: Keys) -> None:
+    """Say that the store holds what it must: until then its silence about somebody means nothing."""
+    await client.set(keys.schema(), SCHEMA_VERSION, nx=True)
+
+
+class Presence:
+    """Announces this replica and knows the others. ``prepare`` runs again whenever the store has lost data.
+
+    That it was set back is seen when it forgot an announcement: a loss shorter than a tick can pass unnoticed.
+    """
+
+    def __init__(
+        self, client: Store, keys: Keys, scripts: Scripts, replica: str, prepare: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._client, self._keys, self._scripts, self.replica = client, keys, scripts, replica
         self._prepare = prepare
-        self._epoch = b""
+        self._epoch, self._mark = "", 0
         self.replicas: frozenset[str] = frozenset({replica})
 
     async def tick(self) -> None:
-        await self._check_epoch()
-        seconds, micros = await self._client.time()
-        now = seconds * 1000 + micros // 1000
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.zadd(self._keys.replicas(), {self.replica: now})
-            pipe.zremrangebyscore(self._keys.replicas(), "-inf", now - REPLICA_TTL / timedelta(milliseconds=1))
-            pipe.zrange(self._keys.replicas(), 0, -1)
-            *_, names = await pipe.execute()
-        self.replicas = frozenset(name.decode() for name in names)
+        told = await self._scripts.announce(self.replica, self._epoch, self._mark, secrets.token_hex(8), REPLICA_TTL)
+        self.replicas, self._mark = told.replicas, told.mark
+        if told.began:
+            # What the nodes know of their leases, and we of the nodes, is from before: all of them come in anew.
+            await Admittance(self._client, self._keys, self._scripts).show_out()
+        if told.epoch != self._epoch:
+            await self._begin(told.epoch)
 
     async def leave(self) -> None:
         """The others need not wait for the TTL."""
@@ -56,16 +74,11 @@ class Presence:
     def mine(self, node: str) -> bool:
         return owner(node, self.replicas | {self.replica}) == self.replica
 
-    async def _check_epoch(self) -> None:
-        await self._client.set(self._keys.epoch(), secrets.token_hex(8), nx=True)
-        epoch = await self._client.get(self._keys.epoch())
-        if epoch == self._epoch:
-            return
-        await self._client.set(self._keys.schema(), SCHEMA_VERSION, nx=True)
-        schema = (await self._client.get(self._keys.schema())).decode()
-        if schema != SCHEMA_VERSION:
-            raise SchemaMismatch(schema, SCHEMA_VERSION)
+    async def _begin(self, epoch: str) -> None:
+        await check_schema(self._client, self._keys)
         if self._epoch:
-            log.error("the store came back with other data", was=self._epoch.decode(), now=epoch.decode())
+            telemetry.STORE_LOSSES.inc()
+            log.error("the store came back with other data", was=self._epoch, now=epoch)
         await self._prepare()
+        await set_schema(self._client, self._keys)
         self._epoch = epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from redis.exceptions import RedisError
 
-from control_plane.errors import Conflict, Invalid, NotFound, TooMany
+from control_plane.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from control_plane.models import (
     NodeView,
     QueueStatus,
@@ -25,8 +25,9 @@ from control_plane.models import (
     Usage,
 )
 from control_plane.scheduling.outlook import until_granted, until_room
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
-from control_plane.scheduling.views import Flat, node_view, task_status, time_of
+from control_plane.scheduling.views import Flat, node_view, slot_view, task_status
 from fleet import ids
 from fleet.connect import Store
 from fleet.errors import StoreUnavailable
@@ -39,6 +40,9 @@ WATCH_SECONDS = 10
 
 MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
+
+READ_AT_ONCE = 200
+"""Records in one pipeline: less than a millisecond of the store's time."""
 
 LOOK_AGAIN_S = 60
 """Retry-After of a queue that nothing drains: no node is there, or all that waits is paused."""
@@ -62,13 +66,15 @@ class TaskQueue:
     """The scheduling service. All methods raise ``Problem`` subclasses, and StoreUnavailable when Valkey does not
     answer. What belongs to another tenant is NotFound."""
 
-    def __init__(self, client: Store, keys: Keys, scripts: Scripts) -> None:
-        self._client, self._keys, self._scripts = client, keys, scripts
+    def __init__(self, client: Store, keys: Keys, scripts: Scripts, room: Room) -> None:
+        self._client, self._keys, self._scripts, self._room = client, keys, scripts, room
 
     # Tasks.
 
     async def start(self, tenant: str, request: StartRequest, idempotency_key: str | None) -> Started:
         """Cuts the request into units, one a (platform, query), and puts them in the queue."""
+        if not self._room.for_tasks:
+            raise Unavailable("the fleet's store is almost full; try again when some tasks have ended", retry_after=2)
         spec = request.model_dump_json(exclude_none=True)
         answer = await self._scripts.submit(
             NewTask(
@@ -148,16 +154,17 @@ class TaskQueue:
         flat = await self._own(tenant, task)
         if int(flat.get(b"n_running", 0)) == 0:
             return None
-        for index in range(int(flat[b"units"])):
-            unit = ids.unit_id(task, index)
-            state, slot = await self._ask("read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot"))
-            if state == b"running" and slot:
-                node, number = ids.split_slot_id(slot.decode())
-                return Stage(node=node, index=number, unit=unit)
-        return None
+        running = await self._running(task)
+        if not running:
+            return None
+        unit, node, index = running[0]
+        return Stage(node=node, index=index, unit=unit)
 
     async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
-        """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for."""
+        """Marks the task as watched and has every slot that runs it capture, at the best quality anybody asked for.
+        A store that is short of room gets no pictures."""
+        if not self._room.for_pictures:
+            return
         key, now = self._keys.watch(task), int(time.time() * 1000)
         member = f"{viewer}|{quality}|{fps}"
         async with self._client.pipeline(transaction=True) as pipe:
@@ -165,51 +172,44 @@ class TaskQueue:
             pipe.zadd(key, {member: now})
             pipe.expire(key, WATCH_SECONDS + 5)
             pipe.zrange(key, 0, -1)
-            pipe.hmget(self._keys.task(task), "units", "n_running")
-            *_, viewers, (units, running) = await self._ask("mark a task as watched", pipe.execute())
-        if not int(running or 0):
-            return
+            *_, viewers = await self._ask("mark a task as watched", pipe.execute())
         asked = [v.decode().rsplit("|", 2)[1:] for v in viewers]
         best_quality, best_fps = max(int(q) for q, _ in asked), max(int(f) for _, f in asked)
-        for index in range(int(units)):
-            await self._capture(ids.unit_id(task, index), best_quality, best_fps)
+        for _, node, index in await self._running(task):
+            boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
+            command = Watch((boot or b"").decode(), index, WATCH_SECONDS, best_quality, best_fps)
+            await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
 
-    async def _capture(self, unit: str, quality: int, fps: int) -> None:
-        state, slot = await self._ask("read a unit", self._client.hmget(self._keys.unit(unit), "state", "slot"))
-        if state != b"running" or not slot:
-            return
-        node, index = ids.split_slot_id(slot.decode())
-        boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
-        command = Watch((boot or b"").decode(), index, WATCH_SECONDS, quality, fps)
-        await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
+    async def _running(self, task: str) -> list[tuple[str, str, int]]:
+        """(unit, node, slot index) of the task's running units, in their order."""
+        active = await self._ask("list a task's active units", self._client.smembers(self._keys.active(task)))
+        units = [ids.unit_id(task, index) for index in sorted(map(int, active))]
+        records = await self._each("read units", units, lambda pipe, u: pipe.hmget(self._keys.unit(u), "state", "slot"))
+        return [
+            (unit, *ids.split_slot_id(slot.decode()))
+            for unit, (state, slot) in zip(units, records, strict=True)
+            if state == b"running" and slot
+        ]
 
     # The fleet.
 
     async def nodes(self) -> list[NodeView]:
         known = await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1, withscores=True))
-        slots = await self.slots(None)
-        views = []
-        for raw, heard in known:
-            node = raw.decode()
-            flat = await self._ask("read a node", self._client.hgetall(self._keys.node(node)))
-            if flat:
-                views.append(node_view(node, flat, heard, [s for s in slots if s.node_id == node]))
-        return views
+        return await self._nodes([(node.decode(), heard) for node, heard in known])
 
     async def slots(self, tenant: str | None) -> list[SlotView]:
-        views: list[SlotView | None] = []
-        for raw in await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1)):
-            node = raw.decode()
-            indexes = await self._ask("read a node", self._client.hget(self._keys.node(node), "slots"))
-            listed = (indexes or b"").decode().split(",")
-            views += [await self._slot(node, int(index), tenant) for index in listed if index]
-        return [view for view in views if view is not None]
+        known = await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1))
+        slots = await self._slots_of([node.decode() for node in known])
+        flats = await self._each("read slots", slots, lambda pipe, slot: pipe.hgetall(self._keys.slot(slot)))
+        shown = await self._shown([flat.get(b"unit", b"").decode() for flat in flats], tenant)
+        return [slot_view(slot, flat, shown) for slot, flat in zip(slots, flats, strict=True) if flat]
 
     async def drain(self, node: str) -> NodeView:
         verdict = await self._scripts.drain(node)
-        if verdict == "unknown":
+        heard = await self._ask("read a node", self._client.zscore(self._keys.known(), node))
+        if verdict == "unknown" or heard is None:
             raise NotFound("node", node)
-        return next(view for view in await self.nodes() if view.node_id == node)
+        return (await self._nodes([(node, heard)]))[0]
 
     async def gauges(self) -> dict[str, Any]:
         """Units and slots by state, totals since the store was made, and means; see ``telemetry``."""
@@ -218,12 +218,11 @@ class TaskQueue:
             for k, v in (await self._ask("read counters", self._client.hgetall(self._keys.counters()))).items()
         }
         number = {k: int(v) for k, v in counters.items()}
-        slots = await self.slots(None)
         grants = number.get("grants", 0)
         return {
             "units": {s.value: number.get(f"units_{s}", 0) for s in UnitState},
             "tasks": {s.value: number.get(f"tasks_{s}", 0) for s in TaskState if s.terminal},
-            "slots": {s.value: sum(view.state == s for view in slots) for s in SlotState},
+            "slots": {s.value: number.get(f"slots_{s}", 0) for s in SlotState},
             "webhook_receivers": await self._ask("count webhooks", self._client.zcard(self._keys.webhooks())),
             "nodes": await self._ask("count nodes", self._client.zcard(self._keys.nodes())),
             "results_waiting": await self._ask("count results", self._client.xlen(self._keys.results())),
@@ -316,32 +315,49 @@ class TaskQueue:
             flat = await self._own(tenant, task)
         return flat, None
 
-    async def _slot(self, node: str, index: int, tenant: str | None) -> SlotView | None:
-        slot = ids.slot_id(node, index)
-        flat = await self._ask("read a slot", self._client.hgetall(self._keys.slot(slot)))
-        if not flat:
-            return None
-        shown: dict[str, Any] = {}
-        unit = flat.get(b"unit", b"").decode()
-        if unit and tenant is not None:
-            task, _ = ids.split_unit_id(unit)
-            owner = await self._ask("read a task", self._client.hget(self._keys.task(task), "tenant"))
-            if owner == tenant.encode():
-                record = await self._ask("read a unit", self._client.hgetall(self._keys.unit(unit)))
-                shown = {
-                    "task_id": task,
-                    "unit": unit,
-                    "platform": record.get(b"platform", b"").decode() or None,
-                    "current": record.get(b"current", b"").decode() or None,
-                }
-        return SlotView(
-            slot_id=slot,
-            node_id=node,
-            index=index,
-            state=SlotState(flat[b"state"].decode()),
-            leased_at=time_of(flat.get(b"granted")),
-            **shown,
-        )
+    async def _each(self, what: str, names: Sequence[str], read: Callable[[Any, str], Any]) -> list[Any]:
+        """One reply a name, in pipelines that hold neither the store nor this process for long."""
+        replies: list[Any] = []
+        for first in range(0, len(names), READ_AT_ONCE):
+            async with self._client.pipeline(transaction=False) as pipe:
+                for name in names[first : first + READ_AT_ONCE]:
+                    read(pipe, name)
+                replies += await self._ask(what, pipe.execute())
+        return replies
+
+    async def _nodes(self, known: Sequence[tuple[str, float]]) -> list[NodeView]:
+        """Views of nodes, given with when they were last heard; without those that have left no record."""
+        names = [node for node, _ in known]
+        flats = await self._each("read nodes", names, lambda pipe, node: pipe.hgetall(self._keys.node(node)))
+        slots = await self._slots_of(names)
+        states = await self._each("read slots", slots, lambda pipe, slot: pipe.hget(self._keys.slot(slot), "state"))
+        of_node: dict[str, list[SlotState]] = {node: [] for node in names}
+        for slot, state in zip(slots, states, strict=True):
+            if state:
+                of_node[ids.split_slot_id(slot)[0]].append(SlotState(state.decode()))
+        return [
+            node_view(node, flat, heard, of_node[node])
+            for (node, heard), flat in zip(known, flats, strict=True)
+            if flat
+        ]
+
+    async def _slots_of(self, nodes: Sequence[str]) -> list[str]:
+        listed = await self._each("read nodes", nodes, lambda pipe, node: pipe.hget(self._keys.node(node), "slots"))
+        return [
+            ids.slot_id(node, int(index))
+            for node, indexes in zip(nodes, listed, strict=True)
+            for index in (indexes or b"").decode().split(",")
+            if index
+        ]
+
+    async def _shown(self, leased: Sequence[str], tenant: str | None) -> dict[str, Flat]:
+        """The records of those of these units that are the tenant's."""
+        units = [unit for unit in leased if unit and tenant is not None]
+        tasks = [ids.split_unit_id(unit)[0] for unit in units]
+        owners = await self._each("read tasks", tasks, lambda pipe, task: pipe.hget(self._keys.task(task), "tenant"))
+        own = [u for u, owner in zip(units, owners, strict=True) if tenant is not None and owner == tenant.encode()]
+        flats = await self._each("read units", own, lambda pipe, unit: pipe.hgetall(self._keys.unit(unit)))
+        return dict(zip(own, flats, strict=True))
 
 
 def node_options(request: StartRequest) -> dict[str, Any]:

@@ -103,9 +103,23 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
+    """What one call did; ``more`` when it came to one of its bounds and another call has work at once."""
+
     nodes: int
     retries: int
     deadlines: int
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a replica is told: the store's ``epoch``, whether it ``began`` with this call, the ``mark`` (ms) to come
+    with the next time, and the replicas that live."""
+
+    epoch: str
+    began: bool
+    mark: int
+    replicas: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +237,13 @@ class Scripts:
 
     async def resume(self, tenant: str, task: str) -> Control:
         return _control(await self._call("resume", tenant, task))
+
+    async def announce(self, replica: str, known: str, mark: int, candidate: str, ttl: timedelta) -> Announced:
+        """Say that a replica lives, which knows the epoch ``known`` and was told ``mark`` the last time."""
+        epoch, began, told, *replicas = await self._call(
+            "announce", replica, known, mark, candidate, ttl // timedelta(milliseconds=1)
+        )
+        return Announced(_text(epoch), began == b"1", int(told), frozenset(map(_text, replicas)))
 
     async def join(self, node: str, password_sha256: str, cursor: str) -> bool:
         """Whether the node may come in; False when somebody else holds its name."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
 
 from control_plane.models import NodeView, SlotView, TaskStatus, WebhookStatus
+from fleet import ids
 from fleet.model import NodeState, SlotState, TaskState
 
 Flat = dict[bytes, bytes]
@@ -54,8 +56,8 @@ def _webhook_status(text: dict[str, str]) -> WebhookStatus | None:
     )
 
 
-def node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> NodeView:
-    """A node as operators see it; ``heard`` is in Unix milliseconds."""
+def node_view(node: str, flat: Flat, heard: float, slots: Sequence[SlotState]) -> NodeView:
+    """A node as operators see it; ``heard`` is in Unix milliseconds, ``slots`` the states of its slots."""
     text = {k.decode(): v.decode() for k, v in flat.items()}
     return NodeView(
         node_id=node,
@@ -67,10 +69,30 @@ def node_view(node: str, flat: Flat, heard: float, slots: list[SlotView]) -> Nod
         browser=text.get("browser", ""),
         sandbox=text.get("sandbox", ""),
         slots=len(slots),
-        slots_free=sum(s.state == SlotState.FREE for s in slots),
+        slots_free=sum(state == SlotState.FREE for state in slots),
         registered_at=time_of(flat.get(b"registered")),
         last_heard_at=time_of(str(int(heard)).encode()),
         load=orjson.loads(text.get("load", "{}")),
+    )
+
+
+def slot_view(slot: str, flat: Flat, shown: Mapping[str, Flat]) -> SlotView:
+    """A slot; what runs on it is told for the units in ``shown``, given with their records."""
+    node, index = ids.split_slot_id(slot)
+    unit = flat.get(b"unit", b"").decode()
+    record = shown.get(unit)
+    task = None if record is None else ids.split_unit_id(unit)[0]
+    record = record or {}
+    return SlotView(
+        slot_id=slot,
+        node_id=node,
+        index=index,
+        state=SlotState(flat[b"state"].decode()),
+        leased_at=time_of(flat.get(b"granted")),
+        task_id=task,
+        unit=unit if task else None,
+        platform=record.get(b"platform", b"").decode() or None,
+        current=record.get(b"current", b"").decode() or None,
     )
 
 

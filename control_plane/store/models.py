@@ -31,6 +31,9 @@ MAX_GROUP = 20
 MAX_COMPARISONS = 300
 """Of a whole ``where``: each value counts one and each word of ``q`` five, which is about what they take."""
 
+MAX_REVIEWS = 1_000_000_000
+"""Nobody has more, and it fits what the columns hold."""
+
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 MAX_BUCKETS = 200
@@ -113,8 +116,8 @@ class Where(_Request):
     category: Words | None = None
     rating_min: float | None = None
     rating_max: float | None = None
-    reviews_min: Annotated[int, Field(ge=0)] | None = None
-    reviews_max: Annotated[int, Field(ge=0)] | None = None
+    reviews_min: Annotated[int, Field(ge=0, le=MAX_REVIEWS)] | None = None
+    reviews_max: Annotated[int, Field(ge=0, le=MAX_REVIEWS)] | None = None
     score_min: float | None = None
     score_max: float | None = None
     score_band: Words | None = Field(None, description="hot, warm, cold")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from control_plane.store.segments import ColumnCache
 from control_plane.store.sink import sightings_of
 from control_plane.store.table import ObservationLog
 from control_plane.store.view import TenantView
-from fleet.cancellation import end_all
+from fleet.cancellation import end_all, to_the_end
 from fleet.keys import Keys
 
 READ_ROWS = 2_000
@@ -119,7 +119,7 @@ class Views:
         # Behind the stream: an erasure is about what stood there when it was decided.
         for raw, fields in erasures:
             if view := self._views.get(fields[b"tenant"].decode()):
-                await asyncio.to_thread(_forget, view, raw, fields)
+                await _change(_forget, view, raw, fields)
             self._forgotten = raw.decode()
 
     async def _take_in(self) -> None:
@@ -129,7 +129,7 @@ class Views:
                 await self._read_log()
                 continue
             if entries:
-                await asyncio.to_thread(self._deliver, sightings_of(entries))
+                await _change(self._deliver, sightings_of(entries))
                 self._position = Position.parse(entries[-1][0])
             if len(entries) < READ_ROWS:
                 return
@@ -138,7 +138,7 @@ class Views:
         """Take from the log what was trimmed from the stream before we read it there."""
         stored = await asyncio.to_thread(self._table.stored)
         rows = await asyncio.to_thread(self._table.read, after=self._position, until=stored.position)
-        await asyncio.to_thread(self._deliver, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
+        await _change(self._deliver, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
         self._position = max(self._position, stored.position)
 
     def _note(self, tenant: str, done: int, total: int) -> None:
@@ -181,10 +181,10 @@ class Views:
             rows = await asyncio.to_thread(
                 self._table.read, tenant=view.tenant, after=view.position, until=stored.position
             )
-            await asyncio.to_thread(view.apply, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
+            await _change(view.apply, [sighting_from_log(row) for row in rows.iter_rows(named=True)])
             view.position = max(view.position, stored.position)
         mine = [sighting for sighting in sightings_of(entries) if sighting.tenant == view.tenant]
-        await asyncio.to_thread(view.apply, mine)
+        await _change(view.apply, mine)
         reached = max(view.position, Position.parse(entries[-1][0])) if entries else view.position
         if not self._views:
             self._position = reached
@@ -192,7 +192,7 @@ class Views:
         erasures: Any = await self._redis.xrange(self._keys.erasures())
         for raw, fields in erasures:
             if fields[b"tenant"].decode() == view.tenant:  # its rows may still be in the log
-                await asyncio.to_thread(_forget, view, raw, fields)
+                await _change(_forget, view, raw, fields)
         self._views[view.tenant] = view
 
     def _deliver(self, sightings: Sequence[Sighting]) -> None:
@@ -219,6 +219,12 @@ class Views:
             pipe.hget(self._keys.sink_cursor(), "cursor")
             entries, cursor = await pipe.execute()
         return entries, Position.parse(cursor) if cursor else Position()
+
+
+async def _change(change: Callable[..., None], *arguments: Any) -> None:
+    """Change views in a thread, to the end: a thread cannot be cancelled, and when its caller gave the lock back
+    meanwhile, another change would run beside it."""
+    await to_the_end(asyncio.to_thread(change, *arguments))
 
 
 def _forget(view: TenantView, entry: bytes, fields: dict[bytes, bytes]) -> None:

@@ -65,11 +65,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a stream holds: ids of the first and last entry, and whether any were trimmed."""
+    """What a stream holds: ids of the first and last entry, whether any were trimmed, whether the one that was asked
+    for is ``there``."""
 
     first: tuple[int, int]
     last: tuple[int, int]
     trimmed: bool
+    there: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,10 @@ def resume(asked: tuple[int, int] | None, extent: Extent | None) -> Resume:
         return Resume(START, gap=asked > (0, 0))
     if asked > extent.last:  # the store has lost what the client saw
         return Resume(position_text(extent.last), gap=True)
-    return Resume(position_text(asked), gap=extent.trimmed and asked < extent.first)
+    if asked < extent.first:
+        return Resume(position_text(asked), gap=extent.trimmed)
+    # one that was told and is not there was lost by a store that was set back, and others with it
+    return Resume(position_text(asked), gap=not extent.there)
 
 
 def retry_ms() -> int:

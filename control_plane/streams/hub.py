@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from control_plane import telemetry
 from control_plane.services import Tasks
-from control_plane.streams.events import Event, Extent, Resume, resume
+from control_plane.streams.events import Event, Extent, Resume, position_text, resume
 from control_plane.streams.frames import LiveView, Viewer
 from control_plane.streams.reader import Entry, Followed, StreamReader
 from fleet import ids
@@ -42,6 +42,7 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._views: dict[str, LiveView] = {}
         self.stopped = asyncio.Event()
+        """Set when the streams that began with it are to end."""
 
     async def __aenter__(self) -> Hub:
         return self
@@ -54,10 +55,16 @@ class Hub:
         """Tell all streams to end: this replica is going."""
         self.stopped.set()
 
+    def restart(self) -> None:
+        """End all streams there are: the store may have lost what their clients saw. They come back and are told."""
+        if not self.stopped.is_set():
+            self.stopped.set()
+            self.stopped = asyncio.Event()
+
     async def tail(self, task: str, asked: tuple[int, int] | None, kinds: frozenset[str] | None) -> tuple[Tail, Resume]:
         """Follow a task's events from behind ``asked``; ``close`` the tail when done."""
         key = self._keys.events(task)
-        start = resume(asked, await self._extent(key))
+        start = resume(asked, await self._extent(key, asked))
         topic = self._topics.get(key)
         if topic is None:
             newest = await self._reader.newest(key)
@@ -91,7 +98,7 @@ class Hub:
                 boxes.extend(box for box in event.data.get("boxes", []) if isinstance(box, dict))
         return boxes
 
-    async def _extent(self, key: str) -> Extent | None:
+    async def _extent(self, key: str, asked: tuple[int, int] | None) -> Extent | None:
         try:
             info = await self._client.xinfo_stream(key)
         except ResponseError as exc:
@@ -101,7 +108,9 @@ class Hub:
         first, last = info["first-entry"], ids.stream_position(info["last-generated-id"].decode())
         assert last is not None
         oldest = ids.stream_position(first[0].decode()) if first else last
-        return Extent(oldest or last, last, trimmed=info["entries-added"] > info["length"])
+        at = position_text(asked or (0, 0))
+        there = bool(await self._client.xrange(key, at, at)) if asked is not None else False
+        return Extent(oldest or last, last, trimmed=info["entries-added"] > info["length"], there=there)
 
     def _leave(self, topic: Topic) -> None:
         assert topic.followed is not None

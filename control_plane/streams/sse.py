@@ -17,13 +17,14 @@ async def event_stream(
 ) -> AsyncIterator[bytes]:
     """The body: what happened in a task behind ``asked``, and what happens. Ends when the key is revoked or the
     replica stops; the server cancels it when the client goes. A body that is never sent follows nothing."""
+    stopped = hub.stopped
     tail, start = await hub.tail(task, asked, None)
     try:
         yield b"retry: %d\n\n" % retry_ms()
         if start.gap:
             yield _message(start.after, f'{{"type":"gap","id":"{start.after}"}}')
         checked = pinged = time.monotonic()
-        while not hub.stopped.is_set():
+        while not stopped.is_set():
             # Short waits notice a stop and a revocation; they cost one timer a second.
             events = await tail.next(timeout=1.0)
             if events:

@@ -91,7 +91,7 @@ class Socket:
 
     async def _watch_stop(self) -> None:
         await self._stopped.wait()
-        await self.close(RESTART, "this replica stops; connect again")
+        await self.close(RESTART, "connect again, behind the last message you saw")
 
 
 async def send_events(socket: Socket, tail: Tail, start: Resume) -> None:

@@ -18,10 +18,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from infra.bench import overload, store
+from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
+from infra.bench.scale import scale
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -158,6 +159,9 @@ ALONE = {
     "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,
+    "recovery_chrome_death": recovery.chrome_death,
+    "recovery_agent_death": recovery.agent_death,
+    "scale": scale,
 }
 """Parts that need no stack, or one of their own."""
 

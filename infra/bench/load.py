@@ -27,8 +27,8 @@ RETURN_S = 15.0
 SLOW_S = 1.0
 """Between two pictures that a slow viewer takes."""
 
-SETTLE_S = 3.0
-"""Events of the first moments, in which all viewers come at once, are not counted."""
+ARRIVE_S = 5.0
+"""Viewers come spread over this, as those do that have lost another replica; events are counted from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Plan:
     deaf: int = 20
     mjpeg: int = 50
     slow: int = 10
+    at_once: int = 32
+    """Calls under way at most: clients wait for their answers, so a slower server is asked less."""
 
 
 @dataclass(slots=True)
@@ -52,7 +54,11 @@ class Report:
 
     statuses: dict[str, int] = field(default_factory=dict)
     unexpected: dict[str, int] = field(default_factory=dict)
-    """Answers that the call should not have got, and connections that failed; and viewers that read and were cut."""
+    """Answers that the call should not have got, and viewers that were cut although they read."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """Calls that nothing came back for in ANSWER_S."""
+    held_back: int = 0
+    """Calls that were not made because too many were under way."""
     calls_per_s: float = 0.0
     call_p50_ms: float = 0.0
     call_p99_ms: float = 0.0
@@ -84,7 +90,7 @@ CALLS = (
     _Call("status", 40, "GET", "/api/scraper/status/{task}", 200),
     _Call("tasks", 10, "GET", "/api/tasks?limit=20", 200),
     _Call("queue", 8, "GET", "/api/tasks/queue/status", 200),
-    _Call("health", 8, "GET", "/health", 200),
+    _Call("live", 8, "GET", "/health/live", 200),
     _Call("slots", 3, "GET", "/api/fleet/slots", 200),
     _Call("filter", 4, "POST", "/api/filters/leads", 200, b'{"limit": 20}'),
     _Call("start", 1, "POST", "/api/scraper/start", 200, b'{"queries": ["http://load.site.test/"]}'),
@@ -107,10 +113,12 @@ class Load:
         self._auth = {"Authorization": f"Bearer {plan.api_key}"}
         self._statuses: Counter[str] = Counter()
         self._unexpected: Counter[str] = Counter()
+        self._unanswered: Counter[str] = Counter()
         self._calls: list[float] = []
         self._delays: list[float] = []
         self._picture_bytes = 0
         self._counted_from = 0.0
+        self._under_way = self._held_back = 0
 
     async def run(self) -> Report:
         plan = self._plan
@@ -119,18 +127,25 @@ class Load:
         viewers += [self._never_read(plan.tasks[n % len(plan.tasks)]) for n in range(plan.deaf)]
         viewers += [self._look(plan.tasks[n % len(plan.tasks)]) for n in range(plan.mjpeg - plan.slow)]
         viewers += [self._look_slowly(plan.tasks[n % len(plan.tasks)]) for n in range(plan.slow)]
-        tasks = [asyncio.create_task(viewer) for viewer in viewers]
-        self._counted_from = time.time() + SETTLE_S
+        random.Random(7).shuffle(viewers)  # noqa: S311 - the same order in every run
+        self._counted_from = time.time() + ARRIVE_S
+        tasks: list[asyncio.Task[None]] = []
         try:
-            await self._call_for(plan.seconds)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._call_for(plan.seconds))
+                for viewer in viewers:
+                    tasks.append(asyncio.create_task(viewer))
+                    await asyncio.sleep(ARRIVE_S / len(viewers))
         finally:
             for task in tasks:
                 if task.done():
-                    self._unexpected[f"a viewer ended: {task.exception()!r}"] += 1
+                    self._unexpected[f"a viewer ended: {_ending(task)}"] += 1
             await end_all(tasks)
         return Report(
             statuses=dict(self._statuses),
             unexpected=dict(self._unexpected),
+            unanswered=dict(self._unanswered),
+            held_back=self._held_back,
             calls_per_s=round(len(self._calls) / plan.seconds, 1),
             call_p50_ms=percentile(self._calls, 0.5),
             call_p99_ms=percentile(self._calls, 0.99),
@@ -149,6 +164,9 @@ class Load:
             while (into := time.monotonic() - began) < seconds:
                 while made < into * self._plan.calls_per_s:
                     made += 1
+                    if self._under_way >= self._plan.at_once:
+                        self._held_back += 1
+                        continue
                     call = chosen.choices(CALLS, weights)[0]
                     calls.create_task(self._call(call, chosen.choice(self._plan.tasks)))
                 await asyncio.sleep(1 / self._plan.calls_per_s)
@@ -158,14 +176,17 @@ class Load:
         headers = (self._auth if call.key else {}) | {"Content-Type": "application/json"}
         url = self._plan.url + call.path.format(task=task)
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+        self._under_way += 1
         try:
             async with self._session.request(
                 call.method, url, data=call.body, headers=headers, timeout=timeout
             ) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as exc:
-            self._unexpected[f"{call.name}: {type(exc).__name__}"] += 1
+            self._unanswered[f"{call.name}: {type(exc).__name__}"] += 1
             return
+        finally:
+            self._under_way -= 1
         self._calls.append((time.perf_counter() - began) * 1000)
         self._statuses[f"{call.name} {answer.status}"] += 1
         if answer.status != call.expected:
@@ -188,13 +209,17 @@ class Load:
                 self._picture_bytes += len(piece)
 
     async def _look_slowly(self, task: str) -> None:
-        slow = await RawClient.open(self._plan.url, f"/live_feed/{task}", self._plan.api_key)
-        try:
-            while True:
-                await slow.part()
+        """Comes again when it was cut: it is the server that says what is too slow."""
+        while True:
+            slow = await RawClient.open(self._plan.url, f"/live_feed/{task}", self._plan.api_key)
+            try:
+                while True:
+                    await slow.part()
+                    await asyncio.sleep(SLOW_S)
+            except (OSError, EOFError):
                 await asyncio.sleep(SLOW_S)
-        finally:
-            slow.close()
+            finally:
+                slow.close()
 
     async def _never_read(self, task: str) -> None:
         while True:
@@ -218,6 +243,12 @@ async def under_load(plan: Plan) -> Report:
             process.kill()
         await process.wait()
     return Report(**json.loads(told))
+
+
+def _ending(task: asyncio.Task[None]) -> str:
+    failure = task.exception()
+    status = getattr(failure, "status", "")
+    return f"{type(failure).__name__} {status}".strip()
 
 
 def percentile(values: Sequence[float], part: float) -> float:

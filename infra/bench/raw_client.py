@@ -46,12 +46,13 @@ class RawClient:
         return await cls.open(url, path, key, **upgrade, **{"Sec-WebSocket-Key": nonce})
 
     async def part(self) -> bytes:
-        """The next JPEG of an MJPEG stream."""
+        """The next JPEG of an MJPEG stream; EOFError or OSError when the server has ended it."""
         length = 0
         while (line := await self.reader.readline()) != b"\r\n" or not length:
             if line.lower().startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-            assert line, "the stream has ended"
+            if not line:
+                raise EOFError("the stream has ended")
         return await self.reader.readexactly(length)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from infra.stack.errors import ChildFailed, StackError
 RESTART_FIRST_S = 0.2  # a crash is usually alone: be back before anybody has noticed
 RESTART_LIMIT_S = 30.0  # a part that cannot start must not keep a core busy with trying
 RESTART_FORGET_S = 60.0  # having run this long, the next crash counts as the first
+LEAVE_WITHIN = timedelta(seconds=60)  # a node's units have 30 s to end, and seconds more to be handed back
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,31 @@ class Child:
         if self._process is not None and self.running:
             self._process.kill()
 
+    async def lose(self) -> None:
+        """SIGKILL to the process alone, and no supervisor that brings it back."""
+        await self._leave_alone()
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
+
+    async def renew(
+        self, directory: Path, hurry: asyncio.Event, leave: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """End it in order and start it again with the code in ``directory``. ``leave`` asks it to end by itself."""
+        supervised = self._supervisor is not None
+        await self._leave_alone()
+        if leave is not None and self._process is not None:
+            await leave()
+            await _first_of(self._process.wait(), hurry.wait(), timeout=LEAVE_WITHIN)
+        await self.stop(hurry)
+        self.spec = replace(self.spec, directory=directory)
+        await self.start()
+        if supervised:
+            self.supervise()
+
     async def stop(self, hurry: asyncio.Event) -> None:
         """End it for good: SIGTERM; SIGKILL to its whole group after its grace, or once ``hurry`` is set."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
-            self._supervisor = None
+        await self._leave_alone()
         if self._process is None:
             return
         if self.running:
@@ -109,6 +128,14 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         self._process = None
+
+    async def _leave_alone(self) -> None:
+        """Supervise it no longer."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+            self._supervisor = None
 
     async def _keep_running(self) -> None:
         delay = RESTART_FIRST_S

@@ -58,6 +58,8 @@ class Options:
     valkey_port: int | None = None
     """None takes any that is free, as for ``s3_port``."""
     s3_port: int | None = None
+    stop_delay_s: int = 0
+    """How long a replica serves on with its readiness off once it was told to stop."""
     leads_uri: str | None = None
     """Where the leads table is; None: in the state directory."""
     reach: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class Environments:
                 "LEADFLEET_S3_REGION": REGION,
                 "LEADFLEET_LEADS_URI": self._options.leads_uri or f"file://{self._state.leads}",
                 "LEADFLEET_STATE": str(self._state.path),
+                "LEADFLEET_STOP_DELAY": str(self._options.stop_delay_s),
                 "LEADFLEET_BOOTSTRAP_KEY": self._secrets.api_key,
                 "LEADFLEET_SECRET": self._secrets.signing_secret,
                 "AWS_ACCESS_KEY_ID": "local",

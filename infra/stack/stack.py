@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -145,6 +146,17 @@ class Stack:
         """Stop one child for good."""
         await self.children.pop(name).stop(self.hurry)
 
+    async def lose(self, name: str) -> None:
+        """SIGKILL one child, as a crash of a machine that does not come back: what it started stays."""
+        await self.children.pop(name).lose()
+
+    async def renew(self, name: str, directory: Path, leave: Callable[[], Awaitable[None]] | None = None) -> None:
+        """End one child in order and start it again with the code in ``directory``; returns once it is ready.
+
+        It is asked to end with SIGTERM, or by ``leave``, after which it is waited for, for `LEAVE_WITHIN`.
+        """
+        await self.children[name].renew(directory, self.hurry, leave)
+
     async def add_node(self, node: str) -> Child:
         """Start one more node and return once its process runs."""
         child = self._node(node)
@@ -193,7 +205,7 @@ class Stack:
             f"control-plane-{index + 1}",
             self.options.programs.control_plane,
             self._environment.control_plane(index),
-            CONTROL_PLANE_GRACE,
+            CONTROL_PLANE_GRACE + timedelta(seconds=self.options.stop_delay_s),
             lambda: probes.api_ready(self.urls[index], self.api_key),
         )
 

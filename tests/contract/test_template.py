@@ -18,6 +18,7 @@ from control_plane.settings import Settings as ControlPlaneSettings
 from control_plane.store import objects
 from control_plane.store.export_records import RETENTION
 from fleet.keys import JOIN_USER, Keys, join_acl
+from infra.stack import valkey
 from tests.support import REPOSITORY
 
 TEMPLATE = REPOSITORY / "template.yaml"
@@ -240,6 +241,15 @@ def test_valkey_is_durable_encrypted_and_never_evicts() -> None:
     assert group["AtRestEncryptionEnabled"] is True
     (parameters,) = of_type("AWS::ElastiCache::ParameterGroup").values()
     assert parameters["Properties"]["maxmemory-policy"] == "noeviction"
+
+
+def test_what_packs_the_memory_of_valkey_is_set_alike_everywhere() -> None:
+    (parameters,) = of_type("AWS::ElastiCache::ParameterGroup").values()
+    embedded = valkey.command(Path(), 0)
+    compose = (REPOSITORY / "infra/compose.yaml").read_text(encoding="utf-8").split()
+    for setting in ("stream-node-max-bytes", "hash-max-listpack-value"):
+        value = str(parameters["Properties"][setting])
+        assert [each[each.index(f"--{setting}") + 1] for each in (embedded, compose)] == [value, value]
 
 
 def test_the_users_of_valkey_have_the_rules_of_the_contract() -> None:

@@ -89,7 +89,7 @@ def tasks(run: Run) -> Iterator[str]:
         if not isinstance(line.fact, Acknowledged):
             continue
         told = line.fact
-        if by_key.setdefault((told.tenant, told.key), told.task) != told.task and line.at > lost_before:
+        if line.at > lost_before and by_key.setdefault((told.tenant, told.key), told.task) != told.task:
             yield f"key {told.key} of {told.tenant} is {told.task} and {by_key[told.tenant, told.key]}"
         task = run.store["tasks"].get(told.task)
         if task is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,10 +18,12 @@ from typing import Any
 import aiohttp
 import psutil
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from fleet.cancellation import end_all
 from fleet.keys import Keys
-from infra.stack.options import Options
+from infra.stack.options import Options, Programs
 from infra.stack.stack import Stack
 from tests.faults.checker import Violation, check
 from tests.faults.ledger import (
@@ -44,6 +48,8 @@ TENANT = "default"
 ANSWER_S = 10
 """How long a client waits for one answer."""
 RETRY_S = 0.1
+CHROMELESS = Programs(node=(sys.executable, "-m", "tests.fakes.chromeless_node"))
+"""For tests in which the browser is not what fails."""
 SLACK = float(os.environ.get("LEADFLEET_FAULT_SLACK", "3"))
 """What the bounds of the design are multiplied with: tests share their two cores with whatever else runs there."""
 
@@ -239,6 +245,44 @@ class FaultyFleet:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
+    async def ready(self, replica: int) -> bool:
+        """Whether a replica says that it can serve; one that does not answer at all is not."""
+        try:
+            status, _ = await self.ask("GET", "/health/ready", replica=replica)
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        return status == 200
+
+    async def all_back(self, limit_s: float = 60) -> None:
+        """Wait until every replica is ready and every node up in its eyes, with all of its slots."""
+
+        async def back() -> bool:
+            for replica in range(len(self.stack.urls)):
+                if not await self.ready(replica):
+                    return False
+                status, answer = await self.ask("GET", "/api/fleet/nodes", replica=replica)
+                up = [node for node in answer.get("nodes", ()) if node["state"] == "up"]
+                if status != 200 or len(up) < self.stack.options.nodes:
+                    return False
+            return True
+
+        await wait_until(back, limit_s, "all replicas and nodes to be back")
+
+    def said(self, child: str, event: str) -> list[dict[str, Any]]:
+        """What a part logged under the name ``event``, in order."""
+        lines = self.stack.children[child].spec.log.read_text(errors="replace").splitlines()
+        parsed = [json.loads(line) for line in lines if line.startswith("{")]
+        return [line for line in parsed if line.get("event") == event]
+
+    async def fences(self, task: str) -> list[int]:
+        """The fences under which units of a task were granted, in order; the log of leases has them."""
+        logged: Any = await self.redis.xrange(self.keys.leases())
+        return [
+            int(fields[b"fence"])
+            for _, fields in logged
+            if fields[b"k"] == b"granted" and fields[b"unit"].decode().startswith(f"{task}.")
+        ]
+
     async def recovers(self, what: str, bound_s: float, within: Callable[[], Awaitable[Any]]) -> Any:
         """Await ``within``, and write down how long it took; ``bound_s`` is the design's."""
         began = time.monotonic()
@@ -253,11 +297,11 @@ class FaultyFleet:
         counted: Any = await self.redis.hget(self.keys.counters(), "stale_writes")  # type: ignore[misc]
         self.ledger.note(Counted(int(counted or 0)))
 
-    async def check(self) -> list[Violation]:
-        """Wait for quiet, take the store's picture, and ask the checker."""
+    async def check(self, take: Callable[[], Awaitable[StorePicture]] | None = None) -> list[Violation]:
+        """Wait for quiet, take the store's picture, with ``take`` when given, and ask the checker."""
 
         async def quiet() -> bool:
-            picture = await StorePicture.take(self.redis, self.keys)
+            picture = await (take() if take else StorePicture.take(self.redis, self.keys))
             states = {slot.get("state") for slot in picture.slots.values()}
             if not states <= {"free", "broken"} or len(picture.nodes) < self.stack.options.nodes:
                 return False
@@ -275,7 +319,8 @@ async def faulty_fleet(options: Options, ledger: Path) -> AsyncIterator[FaultyFl
         headers = {"Authorization": f"Bearer {stack.api_key}"}
         connector = aiohttp.TCPConnector(limit=0)
         book = Ledger(ledger)
-        redis = Redis.from_url(stack.redis_url)
+        # it looks at a store that a test has just ended, and at its successor
+        redis = Redis.from_url(stack.redis_url, retry=Retry(ConstantBackoff(RETRY_S), 100))
         try:
             async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
                 fleet = FaultyFleet(stack, book, session, redis, Keys(options.fleet))

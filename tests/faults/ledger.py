@@ -232,12 +232,17 @@ class Run:
 
     @classmethod
     def read(cls, directory: Path) -> Run:
+        return cls(cls.told(directory), json.loads((directory / "store.json").read_text()))
+
+    @staticmethod
+    def told(directory: Path) -> list[Line]:
+        """What was written down, without the store's picture."""
         lines = []
         for text in (directory / "ledger.jsonl").read_text().splitlines():
             fields = json.loads(text)
             at, kind = fields.pop("at"), fields.pop("kind")
             lines.append(Line(at, _KINDS[kind](**fields)))
-        return cls(lines, json.loads((directory / "store.json").read_text()))
+        return lines
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The facts of one kind, in the order they were written."""
@@ -269,27 +274,27 @@ class StorePicture:
         picture = cls()
         picture.counters = {name: int(value) for name, value in (await _hash(redis, keys.counters())).items()}
         async for key in redis.scan_iter(match=keys.task("*"), count=1000):
-            task = key.decode().rpartition(":")[2]
-            picture.tasks[task] = await _hash(redis, key)
-            for index in range(int(picture.tasks[task].get("units", 0))):
-                unit = f"{task}.{index}"
-                picture.units[unit] = await _hash(redis, keys.unit(unit))
-            raw: Any = await redis.xrange(keys.events(task))
-            picture.events[task] = [_event(entry.decode(), fields) for entry, fields in raw]
-            picture.seen[task] = int(await redis.scard(keys.seen(task)))  # type: ignore[misc]
+            await picture.add_task(redis, keys, key.decode().rpartition(":")[2])
         found: Any = await redis.xrange(keys.results())
         picture.results = [(fields[b"task"].decode(), fields[b"event"].decode()) for _, fields in found]
         logged: Any = await redis.xrange(keys.leases())
-        picture.leases = [
-            {"id": entry.decode(), **{name.decode(): value.decode() for name, value in fields.items()}}
-            for entry, fields in logged
-        ]
+        picture.leases = [lease_entry(entry, fields) for entry, fields in logged]
         for node in await redis.zrange(keys.nodes(), 0, -1):
             name = node.decode()
             picture.nodes[name] = await _hash(redis, keys.node(name))
             for index in picture.nodes[name].get("slots", "").split(","):
                 picture.slots[f"{name}/{index}"] = await _hash(redis, keys.slot(f"{name}/{index}"))
         return picture
+
+    async def add_task(self, redis: Redis, keys: Keys, task: str) -> None:
+        """One task with its units and events, as it is now."""
+        self.tasks[task] = await _hash(redis, keys.task(task))
+        for index in range(int(self.tasks[task].get("units", 0))):
+            unit = f"{task}.{index}"
+            self.units[unit] = await _hash(redis, keys.unit(unit))
+        raw: Any = await redis.xrange(keys.events(task))
+        self.events[task] = [_event(entry.decode(), fields) for entry, fields in raw]
+        self.seen[task] = int(await redis.scard(keys.seen(task)))  # type: ignore[misc]
 
     def write(self, directory: Path) -> None:
         (directory / "store.json").write_text(json.dumps(asdict(self)))
@@ -298,6 +303,11 @@ class StorePicture:
 async def _hash(redis: Redis, key: str | bytes) -> dict[str, str]:
     fields: Any = await redis.hgetall(key)  # type: ignore[misc]
     return {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+
+
+def lease_entry(entry: bytes, fields: dict[bytes, bytes]) -> dict[str, str]:
+    """An entry of the log of leases, as the picture holds it."""
+    return {"id": entry.decode(), **{name.decode(): value.decode() for name, value in fields.items()}}
 
 
 def _event(entry: str, fields: dict[bytes, bytes]) -> dict[str, str]:

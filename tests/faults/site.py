@@ -14,7 +14,10 @@ PAGES = 6
 
 
 class Sites:
-    """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own."""
+    """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own.
+
+    Pages of ``spins….site.test`` never let go of their thread.
+    """
 
     def __init__(self) -> None:
         self.port = 0
@@ -43,6 +46,8 @@ class Sites:
         if number:
             await self._open.wait()
         name = request.host.partition(".")[0]
+        if name.startswith("spins"):
+            return web.Response(text="<script>for (;;);</script>", content_type="text/html")
         links = "".join(f'<li><a href="{path}">Contact {path[-1]}</a></li>' for path in paths[1:]) if not number else ""
         serial = int(name.rpartition("-")[2]) if name.rpartition("-")[2].isdigit() else 0
         phone = f"+1 {212 + serial // 1000 % 10} 555 {serial % 100:02}{number:02}"

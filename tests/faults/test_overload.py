@@ -41,10 +41,10 @@ async def test_overload_costs_no_request_and_no_memory(fleet: FaultyFleet, site:
         sampling = asyncio.create_task(_sample(psutil.Process(fleet.pid("control-plane-1")), resident))
         report = await under_load(plan)
         await end_all([sampling])
+        print(json.dumps(asdict(report), indent=1))
         site.let_go()
         nodes.let_go()
         await _all_ended(fleet)
-    print(json.dumps(asdict(report), indent=1))
     third = len(resident) // 3
     growth = max(resident[third:]) - max(resident[:third])
     fleet.ledger.note(Sized("overload: bytes that the replica grew by", growth, FLAT_MB * 1e6))

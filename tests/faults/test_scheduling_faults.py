@@ -1,4 +1,4 @@
-"""Floods, poison, deadlines and floods again: real scripts on a real Valkey, and fake nodes whose units take as long as
+"""Floods, poison, deadlines and stalls: real scripts on a real Valkey, and fake nodes whose units take as long as
 the test says. No clock decides: the length of a unit is counted, not waited for."""
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
+from control_plane import telemetry
+from control_plane.errors import Invalid, TooMany
 from control_plane.models import StartRequest
+from control_plane.monitor import Monitor
 from control_plane.scheduling.outlook import until_granted
-from control_plane.scheduling.queue import LOOK_AGAIN_S, TaskQueue
+from control_plane.scheduling.queue import LOOK_AGAIN_AT_LAST_S, LOOK_AGAIN_S, TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Refused, Submitted
 from fleet.messages import Cancel, Run
 from fleet.model import MAX_ATTEMPTS, MAX_DELIVERIES
@@ -62,12 +67,13 @@ class Played:
         await self.note()
         return True
 
-    async def age(self, milliseconds: int) -> None:
-        """So much time passes; no unit ends meanwhile. The store is told by making its leases older."""
-        self.now_ms += milliseconds
-        busy = self.world.keys.busy("any")
-        for slot in await self.world.client.zrange(busy, 0, -1):
-            await self.world.client.zincrby(busy, -milliseconds, slot)
+    async def tell_the_store(self) -> None:
+        """Since when, in the played time, its leases are held."""
+        seconds, micros = await self.world.client.time()
+        now = seconds * 1000 + micros // 1000
+        for end, _, run in self._ends:
+            begun = now - (self.now_ms - (end - UNIT_MS))
+            await self.world.client.zadd(self.world.keys.busy("any"), {f"{self.node}/{run.slot}": begun}, xx=True)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,14 +90,13 @@ async def test_25_the_estimated_wait_is_what_comes(valkey: Redis, seed: int) -> 
         await world.task(dice.randint(1, 8), dice.choice(tenants), max_parallel=dice.randint(1, 3))
         await played.note()
         if dice.random() < 0.5:
-            await played.age(dice.randint(0, UNIT_MS // 20))
+            played.now_ms += dice.randint(0, UNIT_MS // 20)
     for _ in range(dice.randint(0, 6)):
         await played.step()
         await played.note()
 
     tenant = dice.choice([*tenants, "newcomer"])
-    if played._ends:
-        await _as_old_as_they_are(played)
+    await played.tell_the_store()
     expected = until_granted(await world.scripts.outlook(tenant), tenant)
     asked_at = played.now_ms
     unit = f"{await world.task(1, tenant)}.0"
@@ -101,15 +106,6 @@ async def test_25_the_estimated_wait_is_what_comes(valkey: Redis, seed: int) -> 
     waited = (played.granted[unit] - asked_at) / 1000
     assert expected is not None
     assert waited / 2 - 1 <= expected <= waited * 2 + 1, (expected, waited)
-
-
-async def _as_old_as_they_are(played: Played) -> None:
-    """Tell the store since when, in the played time, its leases are held."""
-    seconds, micros = await played.world.client.time()
-    now = seconds * 1000 + micros // 1000
-    for end, _, run in played._ends:
-        begun = now - (played.now_ms - (end - UNIT_MS))
-        await played.world.client.zadd(played.world.keys.busy("any"), {f"{played.node}/{run.slot}": begun}, xx=True)
 
 
 @pytest.mark.parametrize("slots", [1, 4])
@@ -149,7 +145,7 @@ async def test_25_newcomers_are_served_in_the_order_they_came(world: World) -> N
 
 async def test_25_a_tenant_queues_no_more_than_its_share_and_is_told_when_to_come_back(valkey: Redis) -> None:
     world = World(valkey, tenant_max_queued=4, tenant_max_running=1)
-    queue, played = TaskQueue(valkey, world.keys, world.scripts), Played(world)
+    queue, played = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), Played(world)
     await world.client.hset(world.keys.tenant("big"), "max_queued", 6)
     await played.begin(2)
     for _ in range(5):  # one runs, four wait
@@ -163,10 +159,10 @@ async def test_25_a_tenant_queues_no_more_than_its_share_and_is_told_when_to_com
     def asked(queries: int) -> StartRequest:
         return StartRequest(queries=[f"http://{n}.test/" for n in range(queries)], platforms=["website"])
 
-    with pytest.raises(Exception, match="4 units of yours wait") as told:
+    with pytest.raises(TooMany, match="4 units of yours wait") as told:
         await queue.start("small", asked(1), None)
-    after = int(told.value.headers["Retry-After"])  # type: ignore[attr-defined]
-    with pytest.raises(Exception, match="send fewer queries"):
+    after = int(told.value.headers["Retry-After"])
+    with pytest.raises(Invalid, match="send fewer queries"):
         await queue.start("small", asked(5), None)
     while isinstance(await world.submit(tenant="small"), Refused):
         assert await played.step()
@@ -175,11 +171,11 @@ async def test_25_a_tenant_queues_no_more_than_its_share_and_is_told_when_to_com
 
 async def test_25_a_queue_that_nothing_drains_says_a_minute(valkey: Redis) -> None:
     world = World(valkey, queue_cap=2)
-    queue = TaskQueue(valkey, world.keys, world.scripts)
+    queue = TaskQueue(valkey, world.keys, world.scripts, Room(valkey))
     await world.task(units=2)
-    with pytest.raises(Exception, match="2 units of all tenants wait") as told:
+    with pytest.raises(TooMany, match="2 units of all tenants wait") as told:
         await queue.start("acme", StartRequest(queries=["http://a.test/"], platforms=["website"]), None)
-    assert told.value.headers["Retry-After"] == str(LOOK_AGAIN_S)  # type: ignore[attr-defined]
+    assert told.value.headers["Retry-After"] == str(LOOK_AGAIN_S)
     assert (await queue.queue_status("other")).estimated_wait_time_seconds is None
 
 
@@ -212,7 +208,7 @@ async def test_23_a_unit_that_hangs_loses_its_slot_on_the_stores_word(world: Wor
     await world.scripts.reap()
     assert (await world.unit(task))["state"] == "retrying"
     assert (await world.events(task, "log"))[-1][1]["level"] == "warning"
-    assert [c.unit for c in await world.commands("n1", Cancel)] == [run.unit]  # type: ignore[attr-defined]
+    assert [c.unit for c in await world.commands("n1", Cancel)] == [run.unit]
     assert (await world.slot("n1/0"))["state"] == "releasing"
     assert (await world.batch("n1", run))[0] == "refused"
     await world.client.zadd(world.keys.deadlines(), {f"grace|n1/0|{run.fence}": 1}, xx=True)
@@ -263,19 +259,19 @@ async def test_26_a_queue_timeout_and_a_grant_never_both_happen(world: World, ro
     """The deadline and the slot come at the same moment, in either order."""
     await world.node("n1")
     ends: dict[str, int] = {}
-    for _ in range(rounds):
+    for number in range(rounds):
         blocker = await world.task()
         blocking = await world.run("n1")
         assert blocking.unit == f"{blocker}.0"
         task = await world.task(queue_timeout_ms=60_000)
-        before = await world.client.zcard(world.keys.deadlines())
         await world.client.zadd(world.keys.deadlines(), {f"queue|{task}": 1}, xx=True)
-        await asyncio.gather(world.scripts.reap(), world.end("n1", blocking), world.scripts.reap())
+        entry = await world.entry()
+        slot_and_deadline = [world.end("n1", blocking, entry=entry), world.scripts.reap()]
+        await asyncio.gather(*(reversed(slot_and_deadline) if number % 2 else slot_and_deadline))
         told = [kind for kind, _ in await world.events(task)]
         granted = "task_started" in told
         assert granted != ("task_error" in told), told
         ends["granted" if granted else "timed out"] = ends.get("granted" if granted else "timed out", 0) + 1
-        assert before >= 1
         if granted:
             run = await world.run("n1")
             assert run.unit == f"{task}.0"
@@ -286,6 +282,7 @@ async def test_26_a_queue_timeout_and_a_grant_never_both_happen(world: World, ro
         assert await world.free() == ["n1/0"]
         await world.client.xtrim(world.keys.commands("n1"), maxlen=0)
     assert sum(ends.values()) == rounds
+    assert set(ends) == {"granted", "timed out"}, "the race was run both ways"
 
 
 async def test_36_a_full_pool_queues_with_positions_that_come_true(world: World) -> None:
@@ -299,4 +296,88 @@ async def test_36_a_full_pool_queues_with_positions_that_come_true(world: World)
     while await played.step():
         pass
     fences = {run.unit: run.fence for run in await world.runs("n1")}
-    assert sorted(waiting, key=lambda task: fences[f"{task}.0"]) == sorted(waiting, key=lambda task: positions[task] or 0)
+    assert sorted(waiting, key=lambda task: fences[f"{task}.0"]) == sorted(
+        waiting, key=lambda task: positions[task] or 0
+    )
+
+
+@pytest.mark.parametrize("submits", [300, pytest.param(10_000, marks=pytest.mark.faults)])
+async def test_25_past_the_cap_submits_are_refused_and_what_was_accepted_ends(valkey: Redis, submits: int) -> None:
+    cap = submits * 2 // 3
+    world = World(valkey, queue_cap=cap, tenant_daily_units=submits, tenant_max_queued=submits)
+    queue, played = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), Played(world)
+    await played.begin(4)
+    accepted, waits = [], []
+    request = StartRequest(queries=["http://a.test/"], platforms=["website"])
+    for number in range(submits):
+        try:
+            accepted.append((await queue.start(f"t{number % 3}", request, f"key-{number}")).task_id)
+        except TooMany as refused:
+            waits.append(int(refused.headers["Retry-After"]))
+    assert (len(accepted), len(waits)) == (cap + 4, submits - cap - 4)
+    assert all(1 <= wait <= LOOK_AGAIN_AT_LAST_S for wait in waits)
+    await played.note()
+    while await played.step():
+        pass
+    assert await world.counter("tasks_completed") == len(accepted)
+    assert await world.counter("units_queued") == 0
+    left = await valkey.hgetall(world.keys.tenant("t0"))
+    assert {left[name] for name in (b"backlog", b"pending", b"running")} == {b"0"}
+
+
+async def test_25_all_ways_out_of_the_queue_are_counted(world: World) -> None:
+    """A quota that leaked would lock a tenant out in the end."""
+    await world.node("n1")
+    running, stopped, paused, late = [await world.task(units=3) for _ in range(4)]
+    await world.scripts.stop("acme", stopped)
+    await world.scripts.pause("acme", paused)
+    await world.scripts.resume("acme", paused)
+    await world.scripts.pause("acme", paused)
+    await world.scripts.stop("acme", paused)
+    await world.client.zadd(world.keys.deadlines(), {f"queue|{late}": 1})
+    await world.scripts.reap()
+    await world.end("n1", await world.run("n1"), "failed", detail="once")
+    await world.due(world.keys.retries())
+    await world.scripts.reap()
+    while await world.state(running) == "running":
+        await world.end("n1", await world.run("n1"))
+    left = await world.client.hgetall(world.keys.tenant("acme"))
+    assert {name: left[name] for name in (b"backlog", b"pending", b"running")} == {
+        b"backlog": b"0",
+        b"pending": b"0",
+        b"running": b"0",
+    }
+    assert await world.client.exists(world.keys.queued_tenants("any"), world.keys.busy("any")) == 0
+    assert await world.client.zcard(world.keys.deadlines()) == 0
+
+
+class Hand:
+    """A clock that a test turns."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+async def test_work_beside_a_free_slot_is_a_stall_after_five_seconds(world: World) -> None:
+    clock = Hand()
+    monitor = Monitor(world.client, world.keys, None, clock)
+    await world.task()
+    await monitor.look_at_dispatch()
+    assert monitor.dispatch() == {"status": "up"}, "there is no slot"
+    await world.client.zadd(world.keys.free("any"), {"n1/0": 1})  # as if nobody dispatched any more
+    await monitor.look_at_dispatch()
+    clock.now = 4.9
+    await monitor.look_at_dispatch()
+    assert monitor.dispatch() == {"status": "up"}
+    clock.now = 5.5
+    assert monitor.dispatch() == {"status": "stalled", "seconds": 5.5}
+    await monitor.look_at_dispatch()
+    assert b"leadfleet_dispatch_stalled_seconds 5.5" in generate_latest(telemetry.REGISTRY)
+    await world.client.zrem(world.keys.free("any"), "n1/0")
+    await monitor.look_at_dispatch()
+    assert monitor.dispatch() == {"status": "up"}

@@ -57,21 +57,24 @@ local function log_event(task, level, message, unit)
   emit(task, 'log', cjson.encode({ level = level, message = message, unit = unit }))
 end
 
+local UNIT_STATES = { 'waiting', 'queued', 'running', 'retrying', 'paused', 'completed', 'failed', 'stopped' }
+
+-- Named fields, never the whole hash: the spec in it may be a thousand queries long.
 local function progress_of(task)
-  local flat = redis.call('HGETALL', K.task(task))
-  local progress, units, fields = {}, {}, {}
-  for i = 1, #flat, 2 do
-    local name, value = flat[i], flat[i + 1]
-    fields[name] = value
-    local platform = string.match(name, '^p:(.+)$')
-    if platform then progress[platform] = tonumber(value) end
-    local state = string.match(name, '^n_(.+)$')
-    if state and tonumber(value) ~= 0 then units[state] = tonumber(value) end
+  local t = redis.call('HMGET', K.task(task), 'platforms', 'found', 'pages', 'left_out', 'current_query',
+                       'current_platform')
+  local progress, units = {}, {}
+  for _, platform in ipairs(split(t[1] or '', ',')) do
+    progress[platform] = tonumber(redis.call('HGET', K.task(task), 'p:' .. platform))
+  end
+  local counts = {}
+  for i, state in ipairs(UNIT_STATES) do counts[i] = 'n_' .. state end
+  for i, number in ipairs(redis.call('HMGET', K.task(task), unpack(counts))) do
+    if number ~= '0' then units[UNIT_STATES[i]] = tonumber(number) end
   end
   return {
-    progress = progress, units = units, total_results = tonumber(fields.found), pages = tonumber(fields.pages),
-    pages_left_out = tonumber(fields.left_out),
-    current_query = fields.current_query, current_platform = fields.current_platform,
+    progress = progress, units = units, total_results = tonumber(t[2]), pages = tonumber(t[3]),
+    pages_left_out = tonumber(t[4]), current_query = t[5] or nil, current_platform = t[6] or nil,
   }
 end
 
@@ -88,8 +91,17 @@ end
 local BACKLOG = { waiting = true, queued = true, retrying = true, paused = true }
 local PENDING = { waiting = true, queued = true }
 
+-- What is neither held back nor over: `max_parallel` units of a task at most. Who asks for those of a task asks for its
+-- `active` set and never walks through all its units.
+local ACTIVE = { queued = true, running = true, retrying = true, paused = true }
+
 local function move(unit, from, to)
   local task = task_of(unit)
+  if ACTIVE[to] and not ACTIVE[from] then
+    redis.call('SADD', K.active(task), index_of(unit))
+  elseif ACTIVE[from] and not ACTIVE[to] then
+    redis.call('SREM', K.active(task), index_of(unit))
+  end
   redis.call('HSET', K.unit(unit), 'state', to)
   redis.call('HINCRBY', K.task(task), 'n_' .. from, -1)
   redis.call('HINCRBY', K.task(task), 'n_' .. to, 1)
@@ -100,6 +112,19 @@ local function move(unit, from, to)
   if backlog ~= 0 then redis.call('HINCRBY', K.tenant(tenant), 'backlog', backlog) end
   local pending = (PENDING[to] and 1 or 0) - (PENDING[from] and 1 or 0)
   if pending ~= 0 then redis.call('HINCRBY', K.tenant(tenant), 'pending', pending) end
+end
+
+-- The active units of a task, in their order.
+local function active_units(task)
+  local indexes, units = {}, {}
+  for _, index in ipairs(redis.call('SMEMBERS', K.active(task))) do indexes[#indexes + 1] = tonumber(index) end
+  table.sort(indexes)
+  for i, index in ipairs(indexes) do units[i] = task .. '.' .. int(index) end
+  return units
+end
+
+local function each_active(task, visit)
+  for _, unit in ipairs(active_units(task)) do visit(unit, redis.call('HGET', K.unit(unit), 'state')) end
 end
 
 local function backlog()
@@ -195,6 +220,22 @@ local function unlist_slot(slot)
   end
 end
 
+-- Slots are counted as they change, so that nobody has to look at all of them; `to` is nil when the slot is no more.
+local function set_slot_state(slot, to)
+  local from = redis.call('HGET', K.slot(slot), 'state')
+  if from == to then return end
+  if from then count('slots_' .. from, -1) end
+  if to then
+    count('slots_' .. to)
+    redis.call('HSET', K.slot(slot), 'state', to)
+  end
+end
+
+local function forget_slot(slot)
+  set_slot_state(slot, nil)
+  redis.call('DEL', K.slot(slot))
+end
+
 -- The slot has no unit any more. It is offered only when its Chrome lives and its node takes work.
 local function release(slot)
   local held = redis.call('HMGET', K.slot(slot), 'unit', 'fence')
@@ -207,11 +248,11 @@ local function release(slot)
   local state = redis.call('HGET', K.node(node_of(slot)), 'state')
   unlist_slot(slot)
   if chrome ~= 'ok' then
-    redis.call('HSET', K.slot(slot), 'state', 'broken')
+    set_slot_state(slot, 'broken')
   elseif state == 'down' then
-    redis.call('HSET', K.slot(slot), 'state', 'down')
+    set_slot_state(slot, 'down')
   else
-    redis.call('HSET', K.slot(slot), 'state', 'free')
+    set_slot_state(slot, 'free')
     if state == 'up' then
       for _, label in ipairs(slot_labels(slot)) do redis.call('ZADD', K.free(label), NOW, slot) end
     end
@@ -224,6 +265,12 @@ local function slots_of(node)
     slots[#slots + 1] = node .. '/' .. index
   end
   return slots
+end
+
+-- A node that is gone is remembered for a while; the reaper forgets it, and the store would a little later.
+local function expire_node(node)
+  redis.call('EXPIRE', K.node(node), LIMITS.node_memory_s + 3600)
+  for _, slot in ipairs(slots_of(node)) do redis.call('EXPIRE', K.slot(slot), LIMITS.node_memory_s + 3600) end
 end
 
 local function command(node, kind, ...)
@@ -240,23 +287,32 @@ end
 
 -- Terminal tasks --------------------------------------------------------------------------------------------------------
 
-local function each_unit(task, visit)
-  for index = 0, tonumber(redis.call('HGET', K.task(task), 'units')) - 1 do
-    local unit = task .. '.' .. index
-    visit(unit, redis.call('HGET', K.unit(unit), 'state'))
-  end
-end
+-- The records of an ended task's units: those that never ran take the state that the task's end gave them, all get the
+-- task's TTL. At most `sweep_max` of them a call; what is left is done by the reaper, and the task's own TTL begins when
+-- none is.
+local sweep_left = LIMITS.sweep_max
 
-local function expire_task(task)
-  local seconds = LIMITS.retention_s
+local function sweep(task, first)
+  local t = redis.call('HMGET', K.task(task), 'units', 'closed_as')
+  local units, closed_as, seconds = tonumber(t[1] or 0), t[2], LIMITS.retention_s
+  local past = math.min(units, first + sweep_left)
+  sweep_left = sweep_left - (past - first)
+  for index = first, past - 1 do
+    local unit = task .. '.' .. int(index)
+    if closed_as and redis.call('HGET', K.unit(unit), 'state') == 'waiting' then
+      redis.call('HSET', K.unit(unit), 'state', closed_as)
+    end
+    redis.call('EXPIRE', K.unit(unit), seconds)
+    redis.call('DEL', K.checkpoint(unit))
+  end
+  if past < units then
+    redis.call('ZADD', K.unswept(), past, task)
+    return
+  end
+  redis.call('ZREM', K.unswept(), task)
   for _, key in ipairs({ K.task(task), K.events(task), K.seen(task), K.found(task) }) do
     redis.call('EXPIRE', key, seconds)
   end
-  redis.call('DEL', K.waiting(task))
-  each_unit(task, function(unit)
-    redis.call('EXPIRE', K.unit(unit), seconds)
-    redis.call('DEL', K.checkpoint(unit))
-  end)
 end
 
 -- Webhooks: one line of deliveries a receiver, so that a slow receiver keeps only its own line waiting ------------------
@@ -288,7 +344,7 @@ local function finish(task, state, reason, detail)
   emit_state(task, KIND_OF_STATE[state], state, reason, detail)
   local line = redis.call('HGET', K.task(task), 'webhook_line')
   if line then owe_webhook(line, task, NOW) end
-  expire_task(task)
+  sweep(task, 0)
 end
 
 -- Task state follows from its units and nothing else.
@@ -398,7 +454,7 @@ end
 -- The node must let go of a unit that it may not run any more; until it confirms, the slot is `releasing`.
 local function reclaim(slot, unit, fence, reason)
   if slot and slot_holds(slot, unit, fence) then
-    redis.call('HSET', K.slot(slot), 'state', 'releasing')
+    set_slot_state(slot, 'releasing')
     redis.call('ZADD', K.deadlines(), NOW + LIMITS.grace_ms, 'grace|' .. slot .. '|' .. fence)
     command(node_of(slot), 'cancel', 'unit', unit, 'fence', fence, 'reason', reason)
   end
@@ -410,9 +466,21 @@ local function revoke(unit, to, reason)
   reclaim(u[1], unit, u[2], reason)
 end
 
--- All units of a task that is over become `to`, whatever they were.
+-- All units of a task that is over become `to`, whatever they were. Those that wait are as many as the client likes: they
+-- are counted as closed at once, and `sweep` writes it into their records.
 local function close_units(task, to, reason)
-  each_unit(task, function(unit, state)
+  local waiting = tonumber(redis.call('HGET', K.task(task), 'n_waiting'))
+  if waiting > 0 then
+    redis.call('DEL', K.waiting(task))
+    redis.call('HSET', K.task(task), 'closed_as', to, 'n_waiting', 0)
+    redis.call('HINCRBY', K.task(task), 'n_' .. to, waiting)
+    count('units_waiting', -waiting)
+    count('units_' .. to, waiting)
+    local tenant = redis.call('HGET', K.task(task), 'tenant')
+    redis.call('HINCRBY', K.tenant(tenant), 'backlog', -waiting)
+    redis.call('HINCRBY', K.tenant(tenant), 'pending', -waiting)
+  end
+  each_active(task, function(unit, state)
     if state == 'running' then
       revoke(unit, to, reason)
     elseif state == 'queued' then
@@ -421,7 +489,7 @@ local function close_units(task, to, reason)
     elseif state == 'retrying' then
       redis.call('ZREM', K.retries(), unit)
       move(unit, 'retrying', to)
-    elseif state == 'waiting' or state == 'paused' then
+    else
       move(unit, state, to)
     end
   end)
@@ -458,7 +526,8 @@ local function grant(slot, unit)
   for i = 1, #flat, 2 do checkpoint[flat[i]] = flat[i + 1] end
   local id = command(node, 'run', 'unit', unit, 'fence', fence, 'slot', slot_index(slot), 'platform', u[1], 'query', u[2],
                      'options', t[2], 'checkpoint', cjson.encode(checkpoint), 'attempt', attempt)
-  redis.call('HSET', K.slot(slot), 'state', 'leased', 'unit', unit, 'fence', fence, 'granted', NOW, 'granted_id', id)
+  set_slot_state(slot, 'leased')
+  redis.call('HSET', K.slot(slot), 'unit', unit, 'fence', fence, 'granted', NOW, 'granted_id', id)
   log_lease('granted', slot, unit, fence)
 
   redis.call('HSET', K.task(task), 'current_query', u[2], 'current_platform', u[1])

@@ -6,8 +6,7 @@ if verdict ~= 'ok' then return verdict end
 redis.call('HSET', K.node(node), 'state', 'down', 'left', ARGV[5])
 redis.call('ZREM', K.nodes(), node)
 drop_leases(node, 'none', 'returned', 'node ' .. node .. ' left')
-redis.call('EXPIRE', K.node(node), LIMITS.node_memory_s)
-for _, slot in ipairs(slots_of(node)) do redis.call('EXPIRE', K.slot(slot), LIMITS.node_memory_s) end
+expire_node(node)
 trim_out(node, entry)
 dispatch()
 return 'ok'

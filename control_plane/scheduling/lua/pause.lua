@@ -12,7 +12,7 @@ if due then
   redis.call('HSET', K.task(task), 'queue_left', int(math.max(0, tonumber(due) - NOW)))
   redis.call('ZREM', K.deadlines(), 'queue|' .. task)
 end
-each_unit(task, function(unit, state)
+each_active(task, function(unit, state)
   if state == 'queued' then
     dequeue(unit)
     move(unit, 'queued', 'paused')

@@ -1,6 +1,8 @@
 -- What time brings about: dead nodes, due retries, passed deadlines. Bounded per call; the next tick goes on.
--- ARGV: limits. Returns {nodes reaped, units retried, deadlines passed}
+-- ARGV: limits. Returns {nodes reaped, units retried, deadlines passed, 1 when a bound was reached: call again}
 local reaped, retried, passed = 0, 0, 0
+-- A node of ten leases costs about 1 ms, a retry or a deadline a tenth of that.
+local NODES, RETRIES, DEADLINES = 5, 50, 20
 
 -- The last entry a node wrote (nil when none is kept), and whether it waits to be read.
 local function last_word(node)
@@ -9,6 +11,7 @@ local function last_word(node)
 end
 
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.nodes(), '-inf', NOW - LIMITS.session_ttl_ms, 'LIMIT', 0, 20)) do
+  if reaped == NODES then break end
   -- "Not heard" may only mean that nobody has read: what stands in the stream counts.
   local last, unread = last_word(node)
   local written = last and (id_pair(last[1])) or 0
@@ -18,21 +21,21 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.nodes(), '-inf', NOW - LIMIT
     redis.call('HSET', K.node(node), 'state', 'down', 'left', 'not heard of')
     redis.call('ZREM', K.nodes(), node)
     drop_leases(node, 'delivery', 'node_lost', 'node ' .. node .. ' was lost')
-    redis.call('EXPIRE', K.node(node), LIMITS.node_memory_s)
-    for _, slot in ipairs(slots_of(node)) do redis.call('EXPIRE', K.slot(slot), LIMITS.node_memory_s) end
+    expire_node(node)
     count('nodes_lost')
     reaped = reaped + 1
   end
 end
 
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', K.known(), '-inf', NOW - LIMITS.node_memory_s * 1000, 'LIMIT', 0, 20)) do
-  redis.call('ZREM', K.known(), node)
-  -- Its hash has no time to live when it joined and never registered.
-  for _, slot in ipairs(slots_of(node)) do redis.call('DEL', K.slot(slot)) end
-  redis.call('DEL', K.node(node), K.out(node), K.commands(node))
+  if not redis.call('ZSCORE', K.nodes(), node) then
+    redis.call('ZREM', K.known(), node)
+    for _, slot in ipairs(slots_of(node)) do forget_slot(slot) end
+    redis.call('DEL', K.node(node), K.out(node), K.commands(node))
+  end
 end
 
-for _, unit in ipairs(redis.call('ZRANGEBYSCORE', K.retries(), '-inf', NOW, 'LIMIT', 0, 100)) do
+for _, unit in ipairs(redis.call('ZRANGEBYSCORE', K.retries(), '-inf', NOW, 'LIMIT', 0, RETRIES)) do
   redis.call('ZREM', K.retries(), unit)
   move(unit, 'retrying', 'queued')
   enqueue(unit)
@@ -40,7 +43,7 @@ for _, unit in ipairs(redis.call('ZRANGEBYSCORE', K.retries(), '-inf', NOW, 'LIM
   retried = retried + 1
 end
 
-for _, deadline in ipairs(redis.call('ZRANGEBYSCORE', K.deadlines(), '-inf', NOW, 'LIMIT', 0, 20)) do
+for _, deadline in ipairs(redis.call('ZRANGEBYSCORE', K.deadlines(), '-inf', NOW, 'LIMIT', 0, DEADLINES)) do
   redis.call('ZREM', K.deadlines(), deadline)
   local kind, id, fence = unpack(split(deadline, '|'))
   if kind == 'grace' then
@@ -72,5 +75,12 @@ for _, deadline in ipairs(redis.call('ZRANGEBYSCORE', K.deadlines(), '-inf', NOW
   passed = passed + 1
 end
 
+while sweep_left > 0 do
+  local task, first = unpack(redis.call('ZRANGE', K.unswept(), 0, 0, 'WITHSCORES'))
+  if not task then break end
+  sweep(task, tonumber(first))
+end
+
+local more = reaped == NODES or retried == RETRIES or passed == DEADLINES or redis.call('EXISTS', K.unswept()) == 1
 dispatch()
-return { reaped, retried, passed }
+return { reaped, retried, passed, more and 1 or 0 }

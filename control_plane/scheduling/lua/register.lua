@@ -9,7 +9,7 @@ local before = redis.call('HGET', K.node(node), 'boot')
 if before then
   redis.call('HSET', K.node(node), 'state', 'down')
   drop_leases(node, 'delivery', 'node_restarted', 'node ' .. node .. ' restarted')
-  for _, slot in ipairs(slots_of(node)) do redis.call('DEL', K.slot(slot)) end
+  for _, slot in ipairs(slots_of(node)) do forget_slot(slot) end
   redis.call('XTRIM', K.commands(node), 'MAXLEN', 0)
   if before ~= boot then command(node, 'superseded', 'by', boot) end
 end

@@ -12,7 +12,7 @@ if t[3] == '1' then
     redis.call('HDEL', K.task(task), 'queue_left')
   end
   local paused = {}
-  each_unit(task, function(unit, state) if state == 'paused' then paused[#paused + 1] = unit end end)
+  each_active(task, function(unit, state) if state == 'paused' then paused[#paused + 1] = unit end end)
   for i = #paused, 1, -1 do
     move(paused[i], 'paused', 'waiting')
     redis.call('LPUSH', K.waiting(task), index_of(paused[i]))

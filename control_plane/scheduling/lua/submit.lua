@@ -31,7 +31,9 @@ if used + units > limit then return { 'quota', used, limit, math.ceil((86400000 
 
 used = redis.call('INCRBY', K.usage(tenant, day), units)
 redis.call('EXPIRE', K.usage(tenant, day), 172800)
-if digest ~= '' then redis.call('SET', K.idempotency(tenant, digest), body .. '|' .. task, 'EX', 86400) end
+if digest ~= '' then
+  redis.call('SET', K.idempotency(tenant, digest), body .. '|' .. task, 'EX', LIMITS.idempotency_s)
+end
 
 redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', ARGV[5], 'max_parallel', ARGV[6],
            'max_results', ARGV[7], 'timeout_ms', ARGV[8], 'options', ARGV[10], 'spec', ARGV[11], 'state', 'queued',
@@ -41,12 +43,18 @@ redis.call('HSET', K.task(task), 'tenant', tenant, 'label', label, 'priority', A
 if line ~= '' then
   redis.call('HSET', K.task(task), 'webhook', 'pending', 'webhook_line', line, 'webhook_attempts', 0)
 end
+local platforms, known = {}, {}
 for i = 0, units - 1 do
   local platform, query = ARGV[first + 2 * i], ARGV[first + 2 * i + 1]
   redis.call('HSET', K.unit(task .. '.' .. int(i)), 'state', 'waiting', 'platform', platform, 'query', query)
-  redis.call('HSETNX', K.task(task), 'p:' .. platform, 0)
   redis.call('RPUSH', K.waiting(task), int(i))
+  if not known[platform] then
+    known[platform] = true
+    platforms[#platforms + 1] = platform
+    redis.call('HSET', K.task(task), 'p:' .. platform, 0)
+  end
 end
+redis.call('HSET', K.task(task), 'platforms', table.concat(platforms, ','))
 count('units_waiting', units)
 redis.call('HINCRBY', K.tenant(tenant), 'backlog', units)
 redis.call('HINCRBY', K.tenant(tenant), 'pending', units)

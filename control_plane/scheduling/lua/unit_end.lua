@@ -6,8 +6,12 @@ local outcome, reason, detail = ARGV[8], ARGV[9], ARGV[10]
 local verdict = advance(node, entry, boot)
 if verdict ~= 'ok' then return verdict end
 
-local slot
-for _, s in ipairs(slots_of(node)) do if slot_holds(s, unit, fence) then slot = s end end
+local slot = redis.call('HGET', K.unit(unit), 'slot')
+if not slot or node_of(slot) ~= node or not slot_holds(slot, unit, fence) then
+  -- Not its lease any more; but a slot of the node may still be waiting for this word.
+  slot = nil
+  for _, s in ipairs(slots_of(node)) do if slot_holds(s, unit, fence) then slot = s end end
+end
 if not slot then
   count('stale_writes')
   return 'refused'

@@ -94,6 +94,31 @@ async def test_a_connection_ends_when_its_client_has_gone(
     assert (process.returncode, b"Traceback" in log) == (0, False)
 
 
+async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_over(
+    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    process = await start(
+        redis_url=valkey_server.url, bind=bind, bootstrap_key=KEY, fleet="process", state=str(tmp_path),
+        stop_delay="60",
+    )  # fmt: skip
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, f"http://{bind}", KEY)
+        await wait_until(lambda: _answers(session, client.url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        assert (await client.get("/health/ready"))[0] == 200
+        process.send_signal(signal.SIGTERM)
+
+        async def not_ready() -> bool:
+            return (await client.get("/health/ready"))[:2] == (503, {"status": "stopping"})
+
+        await wait_until(not_ready, description="the readiness to be off")
+        assert await _lists_tasks(client), "who has not noticed yet is served"
+        process.send_signal(signal.SIGTERM)
+    _, log = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, b"Traceback" in log) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -746,6 +746,7 @@ class Model:
         units = {unit.name: unit for task in self.tasks.values() for unit in task.units}
         states = Counter(f"units_{unit.state}" for unit in units.values())
         slots = {slot.name: slot for node in self.nodes.values() for slot in node.slots.values()}
+        held = Counter(f"slots_{slot.state}" for slot in slots.values())
         tenants = dict.fromkeys(task.new.tenant for task in self.tasks.values())
         return {
             "tasks": {
@@ -766,7 +767,7 @@ class Model:
             "rings": _filled((label, [t for _, t in sorted(ring)]) for label, ring in self.rings.items()),
             "queues": _filled((f"{n}:{t}", [u.name for u in self._queue(n, t)]) for n in self.labels for t in tenants),
             "tenants": {t: (self.running(t), self.backlog(t), self.backlog(t, PENDING)) for t in tenants},
-            "counters": {name: n for name, n in (self.counters + states).items() if n},
+            "counters": {name: n for name, n in (self.counters + states + held).items() if n},
             "deadlines": dict(self.deadlines),
             "retries": dict(self.retries),
             "dead": list(self.dead),

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from control_plane.models import StartRequest
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Refused, Submitted
 from fleet import ids
 from tests.integration.control_plane.scheduling.world import World
@@ -29,7 +30,7 @@ async def test_a_task_without_a_free_slot_is_queued_with_its_position(world: Wor
 async def test_a_task_that_is_dispatched_while_it_is_looked_at_is_running(
     world: World, valkey: Redis, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    queue, ask = TaskQueue(valkey, world.keys, world.scripts), world.scripts.position
+    queue, ask = TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), world.scripts.position
     request = StartRequest(queries=["http://a.test/"], platforms=["website"])
     await world.node("n1")
     await queue.start("acme", request, None)
@@ -137,6 +138,12 @@ async def test_the_same_idempotency_key_is_the_same_task(world: World) -> None:
     assert (again.task, again.replayed, first.replayed) == (first.task, True, False)
     assert other == Refused("mismatch")
     assert await world.client.zcard(world.keys.tenant_tasks("acme")) == 1
+
+
+async def test_an_idempotency_key_is_remembered_for_as_long_as_the_setting_says(valkey: Redis) -> None:
+    world = World(valkey, idempotency_s=90)
+    await world.submit(idempotency="k", body="b", task=ids.new_task_id())
+    assert 0 < await valkey.ttl(world.keys.idempotency("acme", "k")) <= 90
 
 
 async def test_nothing_is_rejected_below_the_cap_and_all_or_nothing_at_it(valkey: Redis) -> None:

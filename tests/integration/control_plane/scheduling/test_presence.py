@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.presence import Presence, owner
+from control_plane.scheduling.scripts import Scripts
 from fleet.errors import SchemaMismatch
 from fleet.keys import Keys
 
@@ -17,7 +19,7 @@ def presence(client: Redis, replica: str, prepared: list[str] | None = None) -> 
         if prepared is not None:
             prepared.append(replica)
 
-    return Presence(client, KEYS, replica, prepare)
+    return Presence(client, KEYS, Scripts(client, KEYS, Limits()), replica, prepare)
 
 
 async def test_replicas_share_the_nodes_and_take_over_what_a_leaver_had(valkey: Redis) -> None:
@@ -53,7 +55,48 @@ async def test_a_store_that_came_back_empty_is_prepared_again(valkey: Redis) -> 
     assert prepared == ["a", "a"]
 
 
+async def test_a_store_that_was_set_back_gets_another_epoch_and_is_prepared_again_by_all(valkey: Redis) -> None:
+    prepared: list[str] = []
+    a, b = presence(valkey, "a", prepared), presence(valkey, "b", prepared)
+    for replica in (a, b):
+        await replica.tick()
+    before = await valkey.get(KEYS.epoch())
+    copy = {key: await valkey.dump(key) for key in (KEYS.epoch(), KEYS.replicas(), KEYS.schema())}
+    for replica in (a, b):
+        await replica.tick()
+        await replica.tick()
+    assert prepared == ["a", "b"]
+    await valkey.flushall()
+    for key, held in copy.items():
+        await valkey.restore(key, 0, held)
+    for _ in range(2):
+        for replica in (b, a):
+            await replica.tick()
+    assert await valkey.get(KEYS.epoch()) != before
+    assert sorted(prepared) == ["a", "a", "b", "b"]
+
+
+async def test_nodes_that_a_lost_store_let_in_have_to_come_in_anew(valkey: Redis) -> None:
+    ours, others = KEYS.node_acl("n1"), Keys("other").node_acl("n2")
+    replica = presence(valkey, "a")
+    await replica.tick()
+    await valkey.execute_command("ACL", "SETUSER", "node-n1", "on", *ours)
+    await valkey.execute_command("ACL", "SETUSER", "node-n2", "on", *others)
+    await replica.tick()
+    assert {"node-n1", "node-n2"} <= set(map(_text, await valkey.acl_users()))
+    await valkey.flushall()
+    await replica.tick()
+    left = set(map(_text, await valkey.acl_users()))
+    await valkey.execute_command("ACL", "DELUSER", "node-n2")
+    assert "node-n1" not in left
+    assert "node-n2" in left, "another fleet on the server lost nothing"
+
+
 async def test_a_store_of_another_schema_is_refused(valkey: Redis) -> None:
     await valkey.set(KEYS.schema(), "999")
     with pytest.raises(SchemaMismatch, match="999"):
         await presence(valkey, "a").tick()
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

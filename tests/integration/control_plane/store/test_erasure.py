@@ -53,7 +53,7 @@ class Node:
         async def prepare() -> None:
             """Nothing has to be there."""
 
-        presence = Presence(valkey, keys, "r-other", prepare)
+        presence = Presence(valkey, keys, scripts, "r-other", prepare)
         self.ingest = Ingest(valkey, valkey, keys, scripts, presence, Registry(valkey, keys), enrich=enrich)
         self._numbers = itertools.count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,30 @@ async def test_who_does_not_wait_is_told_so_and_finds_it_later(views: Views, mon
     monkeypatch.setattr(module, "LOAD_WAIT_S", 30.0)
     view = await views.of("acme")
     assert view.height == 2_000 - 39
+    await views.close()
+
+
+async def test_a_change_under_way_is_waited_for_by_who_is_cancelled(
+    views: Views, valkey: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = await views.of("acme")
+    position = Position(view.position.ms + 1, 0)
+    await valkey.hset(keys.sink_cursor(), "cursor", str(position))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(sightings: object) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(view, "apply", slow)
+    impatient = asyncio.create_task(views.of("acme"))
+    assert await asyncio.to_thread(begun.wait, 30)
+    impatient.cancel()
+    done, _ = await asyncio.wait({impatient}, timeout=0.2)
+    assert not done, "the lock would be free, and the next change run beside this one"
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
     await views.close()
 
 

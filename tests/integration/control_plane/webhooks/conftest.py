@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from control_plane.models import StartRequest, TaskStatus, WebhookStatus
 from control_plane.scheduling.queue import TaskQueue
+from control_plane.scheduling.room import Room
 from control_plane.webhooks.post import Post
 from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
@@ -149,4 +150,4 @@ class Owed:
 async def owed(valkey: Redis) -> AsyncIterator[Owed]:
     world = World(valkey)
     async with AsyncExitStack() as stack:
-        yield Owed(world, TaskQueue(valkey, world.keys, world.scripts), stack)
+        yield Owed(world, TaskQueue(valkey, world.keys, world.scripts, Room(valkey)), stack)

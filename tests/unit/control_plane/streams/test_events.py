@@ -8,8 +8,9 @@ import pytest
 from control_plane.errors import BadRequest
 from control_plane.streams.events import Event, Extent, Resume, parse_position, resume
 
-WHOLE = Extent((10, 0), (20, 3), trimmed=False)
-TRIMMED = Extent((10, 0), (20, 3), trimmed=True)
+WHOLE = Extent((10, 0), (20, 3), trimmed=False, there=True)
+TRIMMED = Extent((10, 0), (20, 3), trimmed=True, there=True)
+SET_BACK = Extent((10, 0), (20, 3), trimmed=False, there=False)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ TRIMMED = Extent((10, 0), (20, 3), trimmed=True)
         ((5, 0), TRIMMED, Resume("5-0", gap=True)),
         ((10, 0), TRIMMED, Resume("10-0", gap=False)),
         ((20, 4), WHOLE, Resume("20-3", gap=True)),
+        ((15, 0), SET_BACK, Resume("15-0", gap=True)),
+        ((5, 0), SET_BACK, Resume("5-0", gap=False)),
         ((0, 0), None, Resume("0-0", gap=False)),
         ((5, 0), None, Resume("0-0", gap=True)),
     ],
