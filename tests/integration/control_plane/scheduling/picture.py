@@ -29,7 +29,7 @@ return cjson.encode(all)
 """
 
 KEPT = """schema epoch fence arrivals turns counters nodes known join-cursor labels retries deadlines dead results
-leases""".split()
+leases unswept""".split()
 """Keys of the fleet as a whole: one each, or bounded by their length."""
 
 KEPT_EACH = {"tenant", "tenant-tasks", "ring", "queue", "queued-tenants", "free", "busy"}
