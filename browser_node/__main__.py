@@ -10,13 +10,14 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from functools import partial
 
 import structlog
 import uvloop
 
 from browser_node.chrome_binary import ChromeUnusable, find_chrome
-from browser_node.node import Node
+from browser_node.node import TEMPORARY, Node
 from browser_node.session import SupersededError
 from browser_node.settings import BadSettings, Settings
 from fleet.errors import FleetError
@@ -55,6 +56,8 @@ async def _run(settings: Settings) -> int:
             "no_chrome", hint="install Chromium or name one in LEADFLEET_CHROME; `leadfleet doctor` helps"
         )
         return 1
+    tempfile.gettempdir()  # ours stays what it was: a socket's path in it must be short
+    os.environ["TMPDIR"] = str(settings.state.absolute() / TEMPORARY)
     node = Node(settings, chrome, run_unit, partial(open_services, check_mx=settings.check_mx))
     agent = asyncio.create_task(node.run(), name="node")
     asked = False

@@ -49,6 +49,10 @@ class OpenServices(Protocol):
     ) -> AbstractAsyncContextManager[Services]: ...
 
 
+TEMPORARY = "tmp"
+"""In the state directory: temporary files of the node's children, such as Playwright's driver, which leaves them behind
+when it is killed with its agent."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -205,8 +209,9 @@ def own_state(state: Path) -> Iterator[None]:
 def _clean(state: Path) -> list[int]:
     """End and delete what an earlier run of this very node left; returns the processes killed."""
     killed = processes.kill_leftovers(state)
-    for directory in (state / "slots").glob("*"):
+    for directory in (*(state / "slots").glob("*"), state / TEMPORARY):
         delete(directory)
+    (state / TEMPORARY).mkdir(mode=0o700)
     return killed
 
 

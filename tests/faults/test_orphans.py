@@ -53,7 +53,8 @@ async def test_200_kills_of_chrome_and_50_of_the_agent_leave_nothing(fleet: Faul
             await fleet.stack.remove(node)
             assert _marked(state) == []
             assert list((state / "slots").iterdir()) == []
-            assert sorted(path.name for path in state.iterdir()) == ["lock", "password", "slots"]
+            assert sorted(path.name for path in state.iterdir()) == ["lock", "password", "slots", "tmp"]
+            assert list((state / "tmp").iterdir()) == []
         assert _short_lived(Path(temporary)) == 0
 
 
