@@ -66,7 +66,7 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Extent:
     """What a stream holds: ids of the first and last entry, whether any were trimmed, whether the one that was asked
-    for is ``there``."""
+    for is ``there`` or was erased."""
 
     first: tuple[int, int]
     last: tuple[int, int]

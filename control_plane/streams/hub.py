@@ -108,9 +108,16 @@ class Hub:
         first, last = info["first-entry"], ids.stream_position(info["last-generated-id"].decode())
         assert last is not None
         oldest = ids.stream_position(first[0].decode()) if first else last
-        at = position_text(asked or (0, 0))
-        there = bool(await self._client.xrange(key, at, at)) if asked is not None else False
+        there = asked is not None and await self._is_accounted_for(key, asked, info)
         return Extent(oldest or last, last, trimmed=info["entries-added"] > info["length"], there=there)
+
+    async def _is_accounted_for(self, key: str, asked: tuple[int, int], info: dict[str, Any]) -> bool:
+        """Whether an event is there, or may be one of those that were erased."""
+        erased = ids.stream_position(info["max-deleted-entry-id"].decode())
+        if erased is not None and asked <= erased:
+            return True
+        at = position_text(asked)
+        return bool(await self._client.xrange(key, at, at))
 
     def _leave(self, topic: Topic) -> None:
         assert topic.followed is not None

@@ -17,6 +17,7 @@ from control_plane import telemetry
 from control_plane.background import Background
 from control_plane.erasure.registry import Registry
 from control_plane.scheduling.limits import Limits
+from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Scripts
 from control_plane.webhooks import message
 from control_plane.webhooks.sender import A_RECEIVER
@@ -190,6 +191,7 @@ async def test_a_replica_runs_it_beside_its_other_roles(
         valkey_server.url,
         owed.world.keys,
         scripts,
+        Room(owed.world.client),
         "r1",
         prepare,
         owed.sender(receiver),
