@@ -37,7 +37,7 @@ async def test_01_a_killed_chrome_costs_an_attempt_and_no_page(fleet: FaultyFlee
     browser.kill()
 
     async def noticed() -> None:
-        await fleet.until_unit(unit, lambda unit: unit["state"] != "running", "its attempt to end")
+        await fleet.until_unit(unit, lambda unit: unit.get("attempts") == "1", "its attempt to end")
 
     async def on_a_fresh_one() -> None:
         await fleet.until(task, lambda state: state["attempt"] == 2, "its second attempt")

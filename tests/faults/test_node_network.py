@@ -84,7 +84,7 @@ async def test_04_what_a_frozen_agent_writes_afterwards_is_refused(
         await fleet.recovers(
             "04 frozen agent's unit queued again",
             22.0,
-            lambda: fleet.until_unit(unit, lambda unit: unit["state"] != "running", "to leave the frozen node"),
+            lambda: fleet.until_unit(unit, lambda unit: unit.get("deliveries") == "1", "to leave the frozen node"),
         )
         (state,) = await fleet.ended(task)
         assert (state["status"], state["attempt"]) == ("completed", 1), state
