@@ -117,6 +117,7 @@ async def readers(fleet: FaultyFleet, name: str, wanted: int) -> set[str]:
     return found
 
 
+@pytest.mark.faults
 async def test_40_two_replicas_that_read_the_same_nodes_apply_each_entry_once(tmp_path: Path, site: Sites) -> None:
     # Two replicas under one name each think that they are the only one, and read every node.
     twins = ("env", "LEADFLEET_REPLICA=twin", sys.executable, "-m", "control_plane")

@@ -261,6 +261,7 @@ def _doubled(appended: Counter[tuple[str, str]]) -> int:
     return sum(times > 1 for times in appended.values())
 
 
+@pytest.mark.faults
 async def test_15_a_replica_that_is_cut_off_is_alone_unready(fleet: FaultyFleet, site: Sites, proxies: Proxies) -> None:
     proxies["control-plane-2"].cut()
 

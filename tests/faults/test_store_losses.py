@@ -113,6 +113,7 @@ async def read_to_its_end(viewer: aiohttp.ClientWebSocketResponse) -> int | None
     return viewer.close_code
 
 
+@pytest.mark.faults
 async def test_09_a_store_that_comes_back_empty_is_filled_anew(fleet: FaultyFleet, site: Sites) -> None:
     site.hold()
     task = await fleet.submit("http://empty-1.site.test/", key="empty-1")

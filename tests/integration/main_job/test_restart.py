@@ -20,6 +20,7 @@ async def leads_of(client: Client, task: str) -> list[str]:
     return sorted(lead["lead_id"] for lead in found["items"])
 
 
+@pytest.mark.faults
 async def test_a_stack_that_was_stopped_has_its_tasks_and_leads_and_goes_on(tmp_path: Path, gate: Gate) -> None:
     async with client_of(options(tmp_path / "state", gate)) as before:
         ended = await before.start(FLORISTS, platform="directory")
