@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.scheduling.limits import Limits
-from control_plane.scheduling.scripts import NewTask, Scripts
+from control_plane.scheduling.scripts import NewTask, Scripts, Submitted
 from fleet import ids
 from tests.faults.checker import recovery
 from tests.faults.fleet import CHROMELESS, FaultyFleet, faulty_fleet, fleet_options
@@ -37,7 +37,7 @@ RESTARTING = 1012
 
 
 def options(state: Path, site: Sites, **more: Any) -> Any:
-    settings = {"LEADFLEET_RATE_SCALE": "100"}
+    settings = {"LEADFLEET_RATE_SCALE": "100", "LEADFLEET_QUEUE_CAP": str(2 * MANY)}
     return fleet_options(state, [f"*.site.test=127.0.0.1:{site.port}"], programs=CHROMELESS, settings=settings, **more)
 
 
@@ -224,13 +224,15 @@ async def test_08_a_killed_store_loses_nothing_that_was_acknowledged(tmp_path: P
 
 async def write_many(fleet: FaultyFleet) -> None:
     """Queued tasks of another tenant, by the script that every submit runs."""
-    scripts = Scripts(fleet.redis, fleet.keys, Limits(queue_cap=2 * MANY, tenant_daily_units=2 * MANY))
+    most = Limits(queue_cap=2 * MANY, tenant_daily_units=2 * MANY, tenant_max_queued=2 * MANY)
+    scripts = Scripts(fleet.redis, fleet.keys, most)
     numbers = iter(range(MANY))
 
     async def write() -> None:
         for number in numbers:
             unit = ("website", f"http://many-{number}.site.test/")
-            await scripts.submit(NewTask(BULK, ids.new_task_id(), [unit], "{}", "{}", label=BULK))
+            submitted = await scripts.submit(NewTask(BULK, ids.new_task_id(), [unit], "{}", "{}", label=BULK))
+            assert isinstance(submitted, Submitted), submitted
 
     await asyncio.gather(*(write() for _ in range(WRITERS)))
 
