@@ -13,6 +13,7 @@ from aiohttp import web
 
 from infra.stack.options import Options
 from infra.stack.stack import Stack
+from tests.sites import answering
 from tests.support import wait_until
 
 TERMINAL = {"completed", "error", "stopped"}
@@ -94,16 +95,8 @@ class Gate:
 async def gated_site() -> AsyncIterator[Gate]:
     """A gate that serves."""
     gate = Gate()
-    application = web.Application()
-    application.router.add_get("/{path:.*}", gate.answer)
-    runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    gate.port = runner.addresses[0][1]
-    try:
+    async with answering(gate.answer) as gate.port:
         yield gate
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from tests.sites import answering
+
 PAGES = 6
 """Pages of a site: its home, and contact pages that it links to."""
 
@@ -67,13 +69,5 @@ class Sites:
 async def sites() -> AsyncIterator[Sites]:
     """Sites that serve."""
     made = Sites()
-    application = web.Application()
-    application.router.add_get("/{path:.*}", made.answer)
-    runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.port = runner.addresses[0][1]
-    try:
+    async with answering(made.answer) as made.port:
         yield made
-    finally:
-        await runner.cleanup()

@@ -17,6 +17,7 @@ from browser_node.scraping.runner import run_unit
 from browser_node.scraping.types import Services, UnitControl, UnitResult
 from fleet.messages import Run
 from leads.model import Lead, Phone
+from tests.sites import answering
 
 UNIT = f"tsk_{'0' * 26}.0"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,16 +37,8 @@ class Site:
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Site]:
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.port = runner.addresses[0][1]
-        try:
+        async with answering(self._answer) as self.port:
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         page = f"{request.host}{request.path_qs}"
