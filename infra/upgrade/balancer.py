@@ -88,8 +88,9 @@ class Balancer:
     async def probe(self) -> None:
         """Ask all replicas for their readiness, for ever."""
         while True:
-            for url in self._urls:
-                (self._ready.add if await probes.api_ready(url, self._api_key) else self._ready.discard)(url)
+            # at once: a replica that hangs must not keep the news of the others for as long as it is asked
+            answers = await asyncio.gather(*(probes.api_ready(url, self._api_key) for url in self._urls))
+            self._ready = {url for url, ready in zip(self._urls, answers, strict=True) if ready}
             async with self._changed:
                 self._changed.notify_all()
             await asyncio.sleep(PROBE_S)

@@ -23,8 +23,8 @@ from infra.upgrade.next_version import make_next_version
 
 REPLICAS, NODES, CLIENTS = 2, 3, 4
 STOP_DELAY_S = 5
-"""Longer than a round of the balancer's probes can take, which ask each replica for 2 s at most: whoever is told to
-stop is left alone by then."""
+"""Twice what a round of the balancer's probes can take, which ask for 2 s at most: whoever is told to stop is left
+alone by then."""
 SETTLED_TASKS = 6
 """Tasks that end between two steps, so that each step meets a fleet at work."""
 

@@ -19,7 +19,7 @@ async def test_33_an_upgrade_under_load_fails_no_request_and_loses_no_task(tmp_p
     assert report.failed == []
     assert report.lost == {}
     assert (report.repeated, report.missed) == (0, 0)
-    assert report.tasks > report.streams > 0
+    assert report.tasks > report.streams > report.resumed > 0
     for side in ("nodes", "replicas"):
         assert set(report.versions[side]) == {str(PROTOCOL_VERSION), str(NEXT)}, "both versions were in use"
 
