@@ -161,6 +161,7 @@ ALONE = {
     "leads_1m": store.large,
     "recovery_chrome_death": recovery.chrome_death,
     "recovery_agent_death": recovery.agent_death,
+    "recovery_valkey_back": recovery.valkey_back,
     "scale": scale,
 }
 """Parts that need no stack, or one of their own."""

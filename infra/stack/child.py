@@ -100,6 +100,15 @@ class Child:
         if self._process is not None:
             await self._process.wait()
 
+    async def crash(self) -> None:
+        """SIGKILL to the process alone, and at once a new start; returns once it is ready, and supervised.
+
+        For crashes that follow each other: a supervisor waits longer before each.
+        """
+        await self.lose()
+        await self.start()
+        self.supervise()
+
     async def renew(
         self, directory: Path, hurry: asyncio.Event, leave: Callable[[], Awaitable[None]] | None = None
     ) -> None:

@@ -156,6 +156,18 @@ async def test_a_part_that_is_killed_comes_back_ready(tmp_path: Path, name: str)
         assert child.restarts == 1
 
 
+async def test_a_part_that_crashes_on_purpose_is_back_at_once_and_supervised(tmp_path: Path) -> None:
+    async with Stack(options(tmp_path)) as stack:
+        child = stack.children["node-1"]
+        before = child.pid
+        await child.crash()
+        again = child.pid
+        assert (child.ready, child.restarts) == (True, 0)
+        assert again not in {None, before}
+        stack.kill("node-1")
+        await wait_until(lambda: child.restarts == 1 and child.ready, 20, "node-1 to be started by its supervisor")
+
+
 async def test_a_part_that_dies_at_start_is_named_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"node-1 ended with status 1(.|\n)*configuration makes no sense"):
         async with Stack(options(tmp_path, node_role="crash")):
