@@ -95,7 +95,11 @@ class Monitor:
         telemetry.DISPATCH_STALLED.set(self.stalled_s)
 
     async def look_at_storage(self, store: LeadStore) -> None:
-        """Ask S3 once, through the worker."""
+        """Ask S3 once, through the worker. One that is still starting says nothing of S3."""
+        if store.starting:
+            await store.health()  # whose answer ends the start, whatever ails S3
+            if store.starting:
+                return
         try:
             await store.reach(REACH_LIMIT.total_seconds())
         except Problem as exc:

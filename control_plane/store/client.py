@@ -35,6 +35,9 @@ EXPORT_WAIT_S = 20.0
 ERASE_WAIT_S = 10.0
 """How long an answer is held for an erasure to be done; the sink looks every two seconds."""
 
+START_LIMIT_S = 90.0
+"""What has answered nothing after this does not start, it hangs. It took 50 s on two cores that 80 processes wanted."""
+
 START_WAIT_S = 25.0  # importing Polars takes a second, and ten times that on a machine that is overloaded
 STOP_WAIT_S = 10.0
 RESTART_PAUSE_S = 0.5
@@ -54,6 +57,8 @@ class LeadStore:
         self._process: asyncio.subprocess.Process | None = None
         self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._may_start_until = 0.0
+        """By the loop's clock; 0 once the worker has answered anything."""
         self.restarts = 0
 
     @classmethod
@@ -75,6 +80,11 @@ class LeadStore:
     @property
     def worker_pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
+
+    @property
+    def starting(self) -> bool:
+        """Whether a worker runs that has answered nothing yet, and may still be importing."""
+        return asyncio.get_running_loop().time() < self._may_start_until
 
     async def health(self) -> dict[str, Any]:
         """``status`` (healthy or unhealthy), and what the worker says of itself."""
@@ -185,15 +195,18 @@ class LeadStore:
         reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
             self._send(Frame({"options": self._options.to_json()}))
+            self._may_start_until = asyncio.get_running_loop().time() + START_LIMIT_S
             self._connected.set()
             while True:
                 frame = await wire.read(reader)
+                self._may_start_until = 0.0
                 waiting = self._waiting.get(frame.header["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(frame)
         except (asyncio.IncompleteReadError, ConnectionError, wire.OutOfStep) as exc:
             log.info("the store worker's socket closed", reason=str(exc))
         finally:
+            self._may_start_until = 0.0
             self._connected.clear()
             self._writer.close()
             self._writer = None
