@@ -253,3 +253,12 @@ async def test_health_metrics_and_description(api: Client, served: Served, world
     assert "/api/scraper/status/{task_id}" in document["paths"]
     page = (await nobody.get("/docs"))[1].decode()
     assert "http" not in page.replace("http-equiv", "")  # loads nothing from elsewhere
+
+
+async def test_a_replica_does_not_serve_a_store_of_another_layout(api: Client, world: World) -> None:
+    assert (await api.get("/health/ready"))[0] == 200
+    await world.client.set(world.keys.schema(), "999")
+    assert (await api.get("/health/ready"))[0] == 503
+    status, problem = (await api.post(START, {"queries": ["http://a.town.test/"]}))[:2]
+    assert status == 503
+    assert "of another version" in problem["detail"]
