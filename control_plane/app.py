@@ -36,6 +36,7 @@ from control_plane.store.client import LeadStore
 from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
 from control_plane.streams.reader import StreamReader
+from control_plane.turnstile import Turnstile
 from control_plane.webhooks.post import Post
 from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
@@ -121,6 +122,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         hub=Hub(client, keys, reader, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
         registry=Registry(client, keys),
+        turnstile=Turnstile(),
         store=LeadStore(StoreOptions.of(settings)) if background else None,
     )
     attach(app, made)
@@ -191,8 +193,10 @@ async def _before() -> Response | None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id, replica=services().settings.replica)
     if not has_websocket_context() and request.method == "OPTIONS" and "Origin" in request.headers:
         return Response("", HTTPStatus.NO_CONTENT)  # a preflight carries no credentials; `_after` answers it
-    view = current_app.view_functions.get(call.endpoint or "")
-    await services().gate.check(getattr(view, "access", None))
+    policy = getattr(current_app.view_functions.get(call.endpoint or ""), "access", None)
+    if policy is None or policy.scope != auth.PUBLIC:
+        await services().turnstile.enter(auth.client_of(call))
+    await services().gate.check(policy)
     if call.view_args and "task_id" in call.view_args:
         structlog.contextvars.bind_contextvars(task=call.view_args["task_id"][:64])
     return None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from control_plane.monitor import Monitor
     from control_plane.store.client import LeadStore
     from control_plane.streams.hub import Hub
+    from control_plane.turnstile import Turnstile
 
 EXTENSION = "leadfleet"
 
@@ -90,6 +91,7 @@ class Services:
     hub: Hub
     allowance: Allowance
     registry: Registry
+    turnstile: Turnstile
     store: LeadStore | None = None
     enricher: Enricher | None = None
     monitor: Monitor | None = None

@@ -25,6 +25,12 @@ HTTP_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
     registry=REGISTRY,
 )
+REQUESTS_WAITING = Gauge(
+    "leadfleet_http_requests_waiting", "Requests that have arrived and wait for their turn", registry=REGISTRY
+)
+REQUESTS_REFUSED = Counter(
+    "leadfleet_http_requests_refused", "Requests that found too many waiting before them", registry=REGISTRY
+)
 VIEWERS = Gauge("leadfleet_viewers", "Open streams of this process", ["kind"], registry=REGISTRY)
 EVENT_SECONDS = Histogram(
     "leadfleet_event_latency_seconds",

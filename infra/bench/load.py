@@ -27,7 +27,7 @@ RETURN_S = 15.0
 SLOW_S = 1.0
 """Between two pictures that a slow viewer takes."""
 
-ARRIVE_S = 5.0
+ARRIVE_S = 1.0
 """Viewers come spread over this, as those do that have lost another replica; events are counted from then on."""
 
 
@@ -44,8 +44,8 @@ class Plan:
     deaf: int = 20
     mjpeg: int = 50
     slow: int = 10
-    at_once: int = 32
-    """Calls under way at most: clients wait for their answers, so a slower server is asked less."""
+    at_once: int = 400
+    """Connections that calls may have open: more than one client may have waiting at a replica, so that it refuses."""
 
 
 @dataclass(slots=True)
@@ -58,8 +58,11 @@ class Report:
     unanswered: dict[str, int] = field(default_factory=dict)
     """Calls that nothing came back for in ANSWER_S."""
     held_back: int = 0
-    """Calls that were not made because too many were under way."""
+    """Calls that were not made because all connections were taken."""
+    refused: int = 0
+    """Calls that were answered with 429 and told when to come again."""
     calls_per_s: float = 0.0
+    """Answers that are no refusals."""
     call_p50_ms: float = 0.0
     call_p99_ms: float = 0.0
     events: int = 0
@@ -118,7 +121,7 @@ class Load:
         self._delays: list[float] = []
         self._picture_bytes = 0
         self._counted_from = 0.0
-        self._under_way = self._held_back = 0
+        self._under_way = self._held_back = self._refused = 0
 
     async def run(self) -> Report:
         plan = self._plan
@@ -146,6 +149,7 @@ class Load:
             unexpected=dict(self._unexpected),
             unanswered=dict(self._unanswered),
             held_back=self._held_back,
+            refused=self._refused,
             calls_per_s=round(len(self._calls) / plan.seconds, 1),
             call_p50_ms=percentile(self._calls, 0.5),
             call_p99_ms=percentile(self._calls, 0.99),
@@ -187,8 +191,11 @@ class Load:
             return
         finally:
             self._under_way -= 1
-        self._calls.append((time.perf_counter() - began) * 1000)
         self._statuses[f"{call.name} {answer.status}"] += 1
+        if answer.status == 429 and "Retry-After" in answer.headers:
+            self._refused += 1
+            return
+        self._calls.append((time.perf_counter() - began) * 1000)
         if answer.status != call.expected:
             self._unexpected[f"{call.name} {answer.status}"] += 1
 

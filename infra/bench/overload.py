@@ -49,6 +49,7 @@ async def overload() -> list[Row]:
         report = await under_load(Plan(stack.url, stack.api_key, tasks, seconds=LOAD_S))
     return [
         Row("overload_calls_per_s", report.calls_per_s, "1/s"),
+        Row("overload_refused", report.refused, ""),
         Row("overload_call_p99_ms", report.call_p99_ms, "ms"),
         Row("overload_event_p99_ms", report.event_p99_ms, "ms"),
         Row("overload_server_errors", sum(report.server_errors.values()), ""),

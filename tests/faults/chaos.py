@@ -182,6 +182,7 @@ class Clients:
         while time.monotonic() < until:
             replica, exports = chance.randrange(2), chance.random() < 0.3
             path, body = ("/api/export", {"format": "csv"}) if exports else ("/api/filters/leads", {"limit": 50})
+            self.done["exports asked for"] += exports
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 status, answer = await self.fleet.ask("POST", path, body, replica)
                 assert status < 400 or status == 503, (path, status, answer)

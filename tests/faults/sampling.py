@@ -18,6 +18,9 @@ from fleet.keys import Keys
 from infra.stack.options import STACK_MARK
 
 MB = 1e6
+EXPORT_RECORDS = "keys export"
+"""One an export, for days: told apart from the keys that come and go with tasks."""
+
 CHILDREN = {
     "control_plane.store.worker": "worker",
     "browser_node.scraping.extract_worker": "extractor",
@@ -107,4 +110,5 @@ async def _store(redis: Redis, keys: Keys) -> dict[str, float]:
         kind = key.decode()[len(keys.root) + 1 :].partition(":")[0]
         kinds[f"keys {kind}"] += 1
     memory: Any = await redis.info("memory")
-    return {**kinds, "keys": sum(kinds.values()), "MB valkey data": memory["used_memory"] / MB}
+    exports = kinds.pop(EXPORT_RECORDS, 0)
+    return {**kinds, "keys": sum(kinds.values()), EXPORT_RECORDS: exports, "MB valkey data": memory["used_memory"] / MB}
