@@ -42,7 +42,7 @@ from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
 from fleet.clock import Clock, SystemClock
 from fleet.connect import command_client
-from fleet.errors import BadName, FleetError, StoreUnavailable
+from fleet.errors import BadName, FleetError, SchemaMismatch, StoreUnavailable
 from fleet.keys import Keys
 
 MAX_CONNECTIONS = 512
@@ -257,6 +257,8 @@ def _as_problem(error: Exception) -> Problem:
         telemetry.STORE_ERRORS.inc()
         log.warning("the store does not answer", error=str(error))
         return Unavailable("the fleet's store does not answer right now; try again in a moment")
+    if isinstance(error, SchemaMismatch):
+        return Unavailable("the fleet's store is of another version than this replica; try again in a moment")
     if isinstance(error, BadName):
         return NotFound("such name", str(error))
     if isinstance(error, RequestEntityTooLarge):

@@ -21,7 +21,7 @@ from control_plane.scheduling.scripts import Scripts
 from control_plane.webhooks.sender import Sender
 from fleet.cancellation import end_all
 from fleet.connect import Store, blocking_client
-from fleet.errors import StoreUnavailable
+from fleet.errors import SchemaMismatch, StillServed, StoreUnavailable
 from fleet.keys import Keys
 from fleet.model import REAPER_TICK
 
@@ -100,6 +100,9 @@ async def _every(pause: timedelta, step: Callable[[], Awaitable[None]]) -> None:
             await step()
         except (StoreUnavailable, RedisError, OSError) as exc:
             log.warning("the store does not answer", role=_role(), error=str(exc))
+            await asyncio.sleep(RETRY.total_seconds())
+        except (SchemaMismatch, StillServed) as exc:
+            log.error("the store is of another version", role=_role(), error=str(exc))
             await asyncio.sleep(RETRY.total_seconds())
         except Exception:
             log.exception("a background role failed", role=_role())

@@ -31,6 +31,7 @@ GZIP_SUFFIX = ".gz"
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 MOST_SLOTS = 64  # what a node accepts
 MOST_LISTED = 500  # what the API lists in one answer
+FLEETS_OWN = "default"  # what gives a tenant the limit of the fleet's settings
 _LEAD_ID = re.compile(r"[\w-]+", re.ASCII)
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 _BARE_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?")
@@ -116,6 +117,12 @@ def _lead_ids(context: click.Context, parameter: click.Parameter, leads: tuple[s
         if not _LEAD_ID.fullmatch(lead):  # anything else could be another route's path
             raise click.BadParameter(f"{lead!r} is not the id of a lead: `leadfleet leads` shows them")
     return leads
+
+
+def _own_limit(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or value == FLEETS_OWN or (value.isascii() and value.isdecimal() and int(value) > 0):
+        return value
+    raise click.BadParameter(f"{value!r} is neither a number of units from 1 on nor {FLEETS_OWN!r}")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -380,6 +387,23 @@ def doctor() -> None:
     from infra.doctor import run as examine
 
     sys.exit(examine())
+
+
+@main.group()
+def tenants() -> None:
+    """What a tenant may take of the fleet."""
+
+
+@tenants.command("limit")
+@click.argument("tenant")
+@click.option("--max-running", callback=_own_limit, metavar="UNITS|default", help="Units that run at once.")
+@click.option("--max-queued", callback=_own_limit, metavar="UNITS|default", help="Units that may wait.")
+def limit_tenant(tenant: str, max_running: str | None, max_queued: str | None) -> None:
+    """Give a tenant limits of its own, or the fleet's again; without options, show its own."""
+    from control_plane import cli_fleet
+
+    asked = {"max_running": max_running, "max_queued": max_queued}
+    run(lambda api: cli_fleet.limit(api, tenant, {name: value for name, value in asked.items() if value is not None}))
 
 
 @main.group()

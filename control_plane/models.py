@@ -275,12 +275,38 @@ class SlotView(_Answer):
     leased_at: datetime | None = None
 
 
+DEFAULT_FLEET_PAGE = 50
+MAX_FLEET_PAGE = 500
+"""Nodes or slots in one answer: about 200 KB."""
+
+
 class NodeList(_Answer):
+    """A page of the fleet's nodes, in the order of their ids."""
+
     nodes: list[NodeView]
+    next_cursor: str | None
 
 
 class SlotList(_Answer):
+    """A page of the fleet's slots, in the order of their nodes' ids and their indexes."""
+
     slots: list[SlotView]
+    next_cursor: str | None
+
+
+class LimitsRequest(_Request):
+    """Body of ``POST /api/tenants/{tenant}/limits``: absent ones stay as they are, null makes them the fleet's."""
+
+    max_running: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="units that run at once")
+    max_queued: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(None, description="units that may wait")
+
+
+class TenantLimits(_Answer):
+    """Limits of a tenant's own; null where the fleet's settings hold."""
+
+    tenant: str
+    max_running: int | None
+    max_queued: int | None
 
 
 TokenKind = Literal["events", "live", "export", "control"]

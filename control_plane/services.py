@@ -9,14 +9,17 @@ from quart import Quart, current_app
 from redis.asyncio import Redis
 
 from control_plane.models import (
+    LimitsRequest,
+    NodeList,
     NodeView,
     QueueStatus,
-    SlotView,
+    SlotList,
     Stage,
     Started,
     StartRequest,
     TaskPage,
     TaskStatus,
+    TenantLimits,
 )
 from control_plane.settings import Settings
 from fleet.addresses import Allowance
@@ -62,12 +65,14 @@ class Tasks(Protocol):
     async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
         """Say that ``viewer`` looks at ``task``; to be said again every few seconds. Brings a picture of now."""
 
-    async def nodes(self) -> list[NodeView]: ...
+    async def nodes(self, *, limit: int, cursor: str | None = None) -> NodeList: ...
 
-    async def slots(self, tenant: str | None) -> list[SlotView]:
-        """All slots; what runs on them is told for units of ``tenant`` (None: of nobody)."""
+    async def slots(self, tenant: str | None, *, limit: int, cursor: str | None = None) -> SlotList:
+        """What runs on the slots is told for units of ``tenant`` (None: of nobody)."""
 
     async def drain(self, node: str) -> NodeView: ...
+
+    async def set_limits(self, tenant: str, asked: LimitsRequest) -> TenantLimits: ...
 
     async def gauges(self) -> dict[str, Any]:
         """Numbers of the whole fleet for the metrics page: see ``telemetry.FLEET_GAUGES``."""

@@ -5,6 +5,7 @@ FleetError
 ├── BadName            a fleet, node, tenant or label name that cannot be part of a key
 ├── StoreUnavailable   Valkey did not answer, or refused for now
 ├── SchemaMismatch     the store was written by another, incompatible version
+├── StillServed        replicas of an older version serve a store that is to be brought up to date
 └── LeaseLost          somebody else holds the slot now
 """
 
@@ -46,7 +47,17 @@ class SchemaMismatch(FleetError):
     def __init__(self, found: str, ours: str) -> None:
         super().__init__(
             f"the store holds schema version {found}, this program speaks {ours}: "
-            "run the version that wrote it, or start with an empty store"
+            "run the version that wrote it, or a newer one of this program"
+        )
+
+
+class StillServed(FleetError):
+    """The store cannot be brought up to date beside replicas that keep its old layout."""
+
+    def __init__(self, found: str, ours: str, replicas: list[str]) -> None:
+        super().__init__(
+            f"the store holds schema version {found}, and replicas of that version still serve it "
+            f"({', '.join(replicas)}): stop them; the store is then brought to version {ours}. Nodes may go on"
         )
 
 

@@ -14,6 +14,15 @@ import inspect
 
 from fleet import ids
 
+SCHEMA_VERSION = "2"
+"""Of the layout below, as the control plane's scripts keep it; nodes see only their own streams, which have versions of
+their own. ``control_plane.scheduling.migration`` says what changed.
+
+* 1: the first one.
+* 2: ``active``, ``busy``, ``queued-tenants``, ``idle|`` deadlines, counted slots, ``pending`` units of a tenant and
+  ``platforms`` of a task.
+"""
+
 JOIN_USER = "join"
 """The Valkey user that may only knock: append to the join stream."""
 

@@ -11,5 +11,6 @@ from control_plane.routes.live import blueprint as live
 from control_plane.routes.scraper import blueprint as scraper
 from control_plane.routes.streams import blueprint as streams
 from control_plane.routes.tasks import blueprint as tasks
+from control_plane.routes.tenants import blueprint as tenants
 
-BLUEPRINTS = (scraper, tasks, streams, live, filters, erasure, exports, fleet, auth, health, docs)
+BLUEPRINTS = (scraper, tasks, streams, live, filters, erasure, exports, fleet, tenants, auth, health, docs)

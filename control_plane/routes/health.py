@@ -15,6 +15,7 @@ from control_plane.openapi import describes
 from control_plane.services import services
 from control_plane.web import answer
 from fleet.errors import StoreUnavailable
+from fleet.keys import SCHEMA_VERSION
 
 NOT_WELL = 503
 
@@ -62,12 +63,12 @@ async def live() -> Response:
 @access(PUBLIC, rate="probe")
 @describes(media="application/json")
 async def ready() -> Response:
-    """This replica can serve: it was not told to stop, it reaches object storage, and Valkey takes what it writes. What
-    ails the whole fleet is told by ``/health``."""
+    """This replica can serve: it was not told to stop, it reaches object storage, and Valkey takes what it writes and
+    has this version's layout. What ails the whole fleet is told by ``/health``."""
     if services().stopping:
         return answer({"status": "stopping"}, NOT_WELL)
     valkey, nodes = await _ask()
-    if nodes is not None and not await _takes_writes():
+    if nodes is not None and not (await _takes_writes() and await _has_our_schema()):
         valkey, nodes = {"status": "down"}, None
     storage = _storage()
     components = {"valkey": valkey, "storage": storage}
@@ -117,6 +118,16 @@ async def _takes_writes() -> bool:
         log.warning("the store takes no writes", error=str(exc))
         return False
     return True
+
+
+async def _has_our_schema() -> bool:
+    """Also true of a store that holds nothing yet."""
+    made = services()
+    try:
+        schema = await made.redis.get(made.keys.schema())
+    except (RedisError, OSError):
+        return False
+    return schema in {None, SCHEMA_VERSION.encode()}
 
 
 def _storage() -> dict[str, Any]:

@@ -14,12 +14,11 @@ import structlog
 
 from control_plane import telemetry
 from control_plane.scheduling.admittance import Admittance
-from control_plane.scheduling.scripts import Scripts
+from control_plane.scheduling.migration import bring_up_to_date
+from control_plane.scheduling.scripts import Announced, Scripts
 from fleet.connect import Store
 from fleet.errors import SchemaMismatch
-from fleet.keys import Keys
-
-SCHEMA_VERSION = "1"
+from fleet.keys import SCHEMA_VERSION, Keys
 
 REPLICA_TTL = timedelta(seconds=5)
 """A replica that has not said so for this long is taken to be gone; it says so every second."""
@@ -30,13 +29,6 @@ log = structlog.get_logger(__name__)
 def owner(node: str, replicas: Iterable[str]) -> str:
     """The replica that reads a node (rendezvous hashing): when one comes or goes, only its nodes move."""
     return max(replicas, key=lambda replica: hashlib.blake2b(f"{replica}|{node}".encode(), digest_size=8).digest())
-
-
-async def check_schema(client: Store, keys: Keys) -> None:
-    """Raises SchemaMismatch when the store is laid out for another version."""
-    schema = (await client.get(keys.schema()) or SCHEMA_VERSION.encode()).decode()
-    if schema != SCHEMA_VERSION:
-        raise SchemaMismatch(schema, SCHEMA_VERSION)
 
 
 async def set_schema(client: Store, keys: Keys) -> None:
@@ -59,7 +51,11 @@ class Presence:
         self.replicas: frozenset[str] = frozenset({replica})
 
     async def tick(self) -> None:
-        told = await self._scripts.announce(self.replica, self._epoch, self._mark, secrets.token_hex(8), REPLICA_TTL)
+        try:
+            told = await self._announce()
+        except SchemaMismatch:
+            await bring_up_to_date(self._client, self._keys, self._scripts.limits, REPLICA_TTL)
+            told = await self._announce()
         self.replicas, self._mark = told.replicas, told.mark
         if told.began:
             # What the nodes know of their leases, and we of the nodes, is from before: all of them come in anew.
@@ -74,8 +70,10 @@ class Presence:
     def mine(self, node: str) -> bool:
         return owner(node, self.replicas | {self.replica}) == self.replica
 
+    async def _announce(self) -> Announced:
+        return await self._scripts.announce(self.replica, self._epoch, self._mark, secrets.token_hex(8), REPLICA_TTL)
+
     async def _begin(self, epoch: str) -> None:
-        await check_schema(self._client, self._keys)
         if self._epoch:
             telemetry.STORE_LOSSES.inc()
             log.error("the store came back with other data", was=self._epoch, now=epoch)

@@ -14,14 +14,17 @@ from redis.exceptions import RedisError
 
 from control_plane.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from control_plane.models import (
+    LimitsRequest,
+    NodeList,
     NodeView,
     QueueStatus,
-    SlotView,
+    SlotList,
     Stage,
     Started,
     StartRequest,
     TaskPage,
     TaskStatus,
+    TenantLimits,
     Usage,
 )
 from control_plane.scheduling.outlook import until_granted, until_room
@@ -30,7 +33,7 @@ from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
 from control_plane.scheduling.views import Flat, node_view, slot_view, task_status
 from fleet import ids
 from fleet.connect import Store
-from fleet.errors import StoreUnavailable
+from fleet.errors import BadName, StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Watch
 from fleet.model import SlotState, TaskState, UnitState
@@ -40,6 +43,8 @@ WATCH_SECONDS = 10
 
 MAX_PAGE = 500
 """Tasks that one listing reads from the store."""
+
+TENANT_LIMITS = ("max_running", "max_queued")
 
 READ_AT_ONCE = 200
 """Records in one pipeline: less than a millisecond of the store's time."""
@@ -193,16 +198,24 @@ class TaskQueue:
 
     # The fleet.
 
-    async def nodes(self) -> list[NodeView]:
-        known = await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1, withscores=True))
-        return await self._nodes([(node.decode(), heard) for node, heard in known])
+    async def nodes(self, *, limit: int, cursor: str | None = None) -> NodeList:
+        """The nodes after ``cursor``, the id of one: by id, since the order in which they are heard changes."""
+        known = {node.decode(): heard for node, heard in await self._known()}
+        names = sorted(node for node in known if cursor is None or node > cursor)
+        page = names[:limit]
+        views = await self._nodes([(node, known[node]) for node in page])
+        return NodeList(nodes=views, next_cursor=page[-1] if len(names) > limit else None)
 
-    async def slots(self, tenant: str | None) -> list[SlotView]:
-        known = await self._ask("list nodes", self._client.zrange(self._keys.known(), 0, -1))
-        slots = await self._slots_of([node.decode() for node in known])
-        flats = await self._each("read slots", slots, lambda pipe, slot: pipe.hgetall(self._keys.slot(slot)))
+    async def slots(self, tenant: str | None, *, limit: int, cursor: str | None = None) -> SlotList:
+        """The slots after ``cursor``, which is the id of one. Raises Invalid for a cursor that is none."""
+        after = None if cursor is None else _slot_cursor(cursor)
+        names = sorted(node.decode() for node, _ in await self._known())
+        slots = await self._slots_after(names, after, limit + 1)
+        page = slots[:limit]
+        flats = await self._each("read slots", page, lambda pipe, slot: pipe.hgetall(self._keys.slot(slot)))
         shown = await self._shown([flat.get(b"unit", b"").decode() for flat in flats], tenant)
-        return [slot_view(slot, flat, shown) for slot, flat in zip(slots, flats, strict=True) if flat]
+        views = [slot_view(slot, flat, shown) for slot, flat in zip(page, flats, strict=True) if flat]
+        return SlotList(slots=views, next_cursor=page[-1] if len(slots) > limit else None)
 
     async def drain(self, node: str) -> NodeView:
         verdict = await self._scripts.drain(node)
@@ -210,6 +223,21 @@ class TaskQueue:
         if verdict == "unknown" or heard is None:
             raise NotFound("node", node)
         return (await self._nodes([(node, heard)]))[0]
+
+    async def set_limits(self, tenant: str, asked: LimitsRequest) -> TenantLimits:
+        """Limits of a tenant's own: those that are given, or None for the fleet's; the others stay."""
+        record = self._keys.tenant(ids.name("tenant", tenant))
+        given = asked.model_dump(include=asked.model_fields_set & set(TENANT_LIMITS))
+        async with self._client.pipeline(transaction=True) as pipe:
+            for field, value in given.items():
+                if value is None:
+                    pipe.hdel(record, field)
+                else:
+                    pipe.hset(record, field, value)
+            pipe.hmget(record, TENANT_LIMITS)
+            *_, kept = await self._ask("change a tenant's limits", pipe.execute())
+        own = {field: None if value is None else int(value) for field, value in zip(TENANT_LIMITS, kept, strict=True)}
+        return TenantLimits(tenant=tenant, **own)
 
     async def gauges(self) -> dict[str, Any]:
         """Units and slots by state, totals since the store was made, and means; see ``telemetry``."""
@@ -329,7 +357,7 @@ class TaskQueue:
         """Views of nodes, given with when they were last heard; without those that have left no record."""
         names = [node for node, _ in known]
         flats = await self._each("read nodes", names, lambda pipe, node: pipe.hgetall(self._keys.node(node)))
-        slots = await self._slots_of(names)
+        slots = [slot for node, flat in zip(names, flats, strict=True) for slot in _slot_ids(node, flat.get(b"slots"))]
         states = await self._each("read slots", slots, lambda pipe, slot: pipe.hget(self._keys.slot(slot), "state"))
         of_node: dict[str, list[SlotState]] = {node: [] for node in names}
         for slot, state in zip(slots, states, strict=True):
@@ -341,14 +369,27 @@ class TaskQueue:
             if flat
         ]
 
+    async def _known(self) -> list[tuple[bytes, float]]:
+        """(node, last heard) of all: one small reply, the only part of a listing that grows with the fleet."""
+        known: list[tuple[bytes, float]] = await self._ask(
+            "list nodes", self._client.zrange(self._keys.known(), 0, -1, withscores=True)
+        )
+        return known
+
+    async def _slots_after(self, nodes: Sequence[str], after: tuple[str, int] | None, most: int) -> list[str]:
+        """The first ``most`` slots of ``nodes``, in their order, that come after one."""
+        found: list[str] = []
+        rest = [node for node in nodes if after is None or node >= after[0]]
+        at_once = min(most, READ_AT_ONCE)  # most nodes have a slot
+        while rest and len(found) < most:
+            chunk, rest = rest[:at_once], rest[at_once:]
+            slots = sorted(map(ids.split_slot_id, await self._slots_of(chunk)))
+            found += [ids.slot_id(*slot) for slot in slots if after is None or slot > after]
+        return found[:most]
+
     async def _slots_of(self, nodes: Sequence[str]) -> list[str]:
         listed = await self._each("read nodes", nodes, lambda pipe, node: pipe.hget(self._keys.node(node), "slots"))
-        return [
-            ids.slot_id(node, int(index))
-            for node, indexes in zip(nodes, listed, strict=True)
-            for index in (indexes or b"").decode().split(",")
-            if index
-        ]
+        return [slot for node, indexes in zip(nodes, listed, strict=True) for slot in _slot_ids(node, indexes)]
 
     async def _shown(self, leased: Sequence[str], tenant: str | None) -> dict[str, Flat]:
         """The records of those of these units that are the tenant's."""
@@ -358,6 +399,17 @@ class TaskQueue:
         own = [u for u, owner in zip(units, owners, strict=True) if tenant is not None and owner == tenant.encode()]
         flats = await self._each("read units", own, lambda pipe, unit: pipe.hgetall(self._keys.unit(unit)))
         return dict(zip(own, flats, strict=True))
+
+
+def _slot_ids(node: str, indexes: bytes | None) -> list[str]:
+    return [ids.slot_id(node, int(index)) for index in (indexes or b"").decode().split(",") if index]
+
+
+def _slot_cursor(cursor: str) -> tuple[str, int]:
+    try:
+        return ids.split_slot_id(cursor)
+    except BadName as exc:
+        raise Invalid(f"{cursor[:80]!r} is no cursor: take next_cursor of the page before") from exc
 
 
 def node_options(request: StartRequest) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Each ``lua/<name>.lua`` is one state change and says in its header what it takes and returns; the method of the same
 name here is its typed signature. In front of each script stand the key functions (from ``fleet.keys``) and
-``lua/common.lua``. Errors of the store surface as ``StoreUnavailable``.
+``lua/common.lua``. Errors of the store surface as ``StoreUnavailable``. No script touches a store of another
+layout: ``SchemaMismatch``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.outlook import MAX_SAMPLED, Line, Outlook
 from fleet import model
 from fleet.connect import Store
-from fleet.errors import StoreUnavailable
-from fleet.keys import Keys, lua_keys
+from fleet.errors import SchemaMismatch, StoreUnavailable
+from fleet.keys import SCHEMA_VERSION, Keys, lua_keys
 from fleet.messages import Batch, Goodbye, Heartbeat, Register, SlotChange, UnitEnd
 
 ANY = "any"
 """The label every slot has, and the one a task asks for when it asks for none."""
+
+ANOTHER_SCHEMA = "SCHEMA "
+"""How the error of ``common.lua`` begins that names the schema of a store with another layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,7 @@ class Scripts:
 
     def __init__(self, client: Store, keys: Keys, limits: Limits, *, sources: Mapping[str, str] | None = None) -> None:
         self._client, self._keys = client, keys
+        self.limits = limits
         self._limits = json.dumps(dataclasses.asdict(limits))
         self._sources = script_sources() if sources is None else sources
         self._shas: dict[str, str] = {}
@@ -373,6 +378,8 @@ class Scripts:
             except NoScriptError:
                 return await self._client.eval(self._sources[script], 1, self._keys.root, self._limits, *args)
         except (RedisError, OSError) as exc:
+            if str(exc).startswith(ANOTHER_SCHEMA):
+                raise SchemaMismatch(str(exc).removeprefix(ANOTHER_SCHEMA), SCHEMA_VERSION) from exc
             raise StoreUnavailable(f"run {script}", exc) from exc
 
 
@@ -384,7 +391,7 @@ def script_sources() -> dict[str, str]:
     """The whole text of each script by its name: the key functions, ``common.lua``, and what is its own."""
     folder = importlib.resources.files(__package__) / "lua"
     texts = {f.name.removesuffix(".lua"): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".lua")}
-    shared = "local R = KEYS[1]\n" + lua_keys() + "\n" + texts.pop("common")
+    shared = f"local R, SCHEMA = KEYS[1], '{SCHEMA_VERSION}'\n{lua_keys()}\n{texts.pop('common')}"
     return {name: f"{shared}\n{text}" for name, text in texts.items()}
 
 

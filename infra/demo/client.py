@@ -52,7 +52,7 @@ class ApiClient:
 
     async def slots(self) -> list[dict[str, Any]]:
         """Every slot of the fleet and what it is doing."""
-        slots: list[dict[str, Any]] = (await self._json("GET", "/api/fleet/slots"))["slots"]
+        slots: list[dict[str, Any]] = (await self._json("GET", "/api/fleet/slots?limit=500"))["slots"]
         return slots
 
     async def stream_token(self, task: str) -> str:

@@ -54,5 +54,5 @@ async def api_ready(base: str, api_key: str) -> bool:
 
 async def nodes_up(base: str, api_key: str) -> int:
     """How many nodes of the fleet are UP, as the replica at ``base`` sees it."""
-    _, body = await api_get(f"{base}/api/fleet/nodes", api_key)
+    _, body = await api_get(f"{base}/api/fleet/nodes?limit=500", api_key)
     return sum(node["state"].lower() == "up" for node in body["nodes"]) if body else 0

@@ -3,6 +3,11 @@
 -- KEYS[1] is the root of the fleet's keys; it carries the hash tag, so every name that is derived from it lives in
 -- the same slot of a cluster. ARGV[1] is `Limits` as JSON. Everything a script changes, it changes at once.
 
+-- A store of another layout is left alone: by a replica that was not stopped when the store was brought up to date, and by
+-- one that is ahead of it.
+local schema = redis.call('GET', K.schema())
+if schema and schema ~= SCHEMA then return redis.error_reply('SCHEMA ' .. schema) end
+
 local LIMITS = cjson.decode(ARGV[1])
 
 local clock = redis.call('TIME')

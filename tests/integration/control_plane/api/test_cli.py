@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from control_plane import cli
+from control_plane import cli, cli_fleet
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
 from tests.support import REPOSITORY, free_port
@@ -33,11 +33,38 @@ async def leadfleet(*arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, cli.main, arguments)
 
 
+def last_line(result: Result) -> str:
+    """What the command said; the replica, which runs in this process, logs before it."""
+    return result.output.splitlines()[-1]
+
+
 async def test_tasks_and_nodes_are_listed(local: Path, api: Client, world: World) -> None:
     await world.node("n1")
     task = await api.start("http://a.town.test/")
     assert task in (await leadfleet("tasks")).output
     assert "n1" in (await leadfleet("nodes")).output
+
+
+async def test_nodes_are_listed_from_all_pages(
+    local: Path, api: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_fleet, "LISTED_AT_ONCE", 2)
+    for number in range(5):
+        await world.node(f"n{number}")
+    listed = (await leadfleet("nodes")).output.splitlines()
+    assert [line.split("\t")[0] for line in listed] == [f"n{number}" for number in range(5)]
+
+
+async def test_a_tenant_is_limited(local: Path, api: Client, world: World) -> None:
+    limited = await leadfleet("tenants", "limit", "acme", "--max-running", "3", "--max-queued", "70")
+    assert (limited.exit_code, last_line(limited)) == (0, "acme: running 3, queued 70")
+    assert await world.client.hmget(world.keys.tenant("acme"), "max_running", "max_queued") == [b"3", b"70"]
+    again = await leadfleet("tenants", "limit", "acme", "--max-queued", "default")
+    assert last_line(again) == "acme: running 3, queued as the fleet has it"
+    assert last_line(await leadfleet("tenants", "limit", "acme")) == last_line(again), "without options it only tells"
+    for wrong in ("0", "many", "-1"):
+        assert (await leadfleet("tenants", "limit", "acme", "--max-running", wrong)).exit_code == 2
+    assert (await leadfleet("tenants", "limit", "../keys")).exit_code == 2
 
 
 async def test_a_node_is_drained(local: Path, api: Client, world: World) -> None:

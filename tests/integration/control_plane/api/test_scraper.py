@@ -253,3 +253,41 @@ async def test_health_metrics_and_description(api: Client, served: Served, world
     assert "/api/scraper/status/{task_id}" in document["paths"]
     page = (await nobody.get("/docs"))[1].decode()
     assert "http" not in page.replace("http-equiv", "")  # loads nothing from elsewhere
+
+
+async def test_the_fleet_is_listed_in_pages(api: Client, world: World) -> None:
+    for node in ("n1", "n2", "n3"):
+        await world.node(node, slots=2)
+    _, page, _ = await api.get("/api/fleet/nodes?limit=2")
+    assert ([node["node_id"] for node in page["nodes"]], page["next_cursor"]) == (["n1", "n2"], "n2")
+    _, page, _ = await api.get("/api/fleet/nodes?limit=2&cursor=n2")
+    assert ([node["node_id"] for node in page["nodes"]], page["next_cursor"]) == (["n3"], None)
+    _, page, _ = await api.get("/api/fleet/slots?limit=3&cursor=n1/0")
+    assert [slot["slot_id"] for slot in page["slots"]] == ["n1/1", "n2/0", "n2/1"]
+    assert page["next_cursor"] == "n2/1"
+    assert (await api.get("/api/fleet/nodes?limit=0"))[0] == 400
+    status, problem, _ = await api.get("/api/fleet/slots?cursor=nonsense")
+    assert (status, "next_cursor of the page before" in problem["detail"]) == (422, True)
+
+
+async def test_a_tenant_gets_limits_of_its_own(api: Client, served: Served, world: World) -> None:
+    status, kept, _ = await api.post("/api/tenants/default/limits", {"max_queued": 1})
+    assert (status, kept) == (200, {"tenant": "default", "max_running": None, "max_queued": 1})
+    assert (await api.post(START, {"queries": ["http://a.town.test/", "http://b.town.test/"]}))[0] == 422
+    _, kept, _ = await api.post("/api/tenants/default/limits", {"max_queued": None, "max_running": 2})
+    assert kept == {"tenant": "default", "max_running": 2, "max_queued": None}
+    assert (await api.post(START, {"queries": ["http://a.town.test/", "http://b.town.test/"]}))[0] == 200
+    assert (await api.post("/api/tenants/default/limits", {}))[1] == kept, "what is not named stays"
+    assert (await api.post("/api/tenants/default/limits", {"max_running": 0}))[0] == 422
+    assert (await api.post("/api/tenants/No%20Such/limits", {}))[0] == 404
+    _, key, _ = await api.post("/api/auth/keys", {"tenant": "other"})
+    assert (await served.client(key["key"]).post("/api/tenants/other/limits", {"max_running": 9}))[0] == 403
+
+
+async def test_a_replica_does_not_serve_a_store_of_another_layout(api: Client, world: World) -> None:
+    assert (await api.get("/health/ready"))[0] == 200
+    await world.client.set(world.keys.schema(), "999")
+    assert (await api.get("/health/ready"))[0] == 503
+    status, problem = (await api.post(START, {"queries": ["http://a.town.test/"]}))[:2]
+    assert status == 503
+    assert "of another version" in problem["detail"]

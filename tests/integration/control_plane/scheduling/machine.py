@@ -22,7 +22,8 @@ from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.scripts import NewTask, Refused, Result, Scripts
 from fleet.keys import Keys
 from fleet.messages import Batch, Goodbye, Heartbeat, Message, Register, SlotChange, UnitEnd
-from tests.integration.control_plane.scheduling.model import Model, Node
+from tests.integration.control_plane.scheduling.model import Model
+from tests.integration.control_plane.scheduling.model_records import Node
 from tests.integration.control_plane.scheduling.picture import Picture
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from fleet.keys import Keys
-from tests.integration.control_plane.scheduling.model import BACKLOG, TERMINAL
+from tests.integration.control_plane.scheduling.model_records import BACKLOG, TERMINAL
 
 READ = """
 local all = {}
