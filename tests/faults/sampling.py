@@ -19,7 +19,7 @@ from infra.stack.options import STACK_MARK
 
 MB = 1e6
 EXPORT_RECORDS = "keys export"
-"""One an export, for days: told apart from the keys that come and go with tasks."""
+"""One an export, for days: not among the other keys."""
 
 CHILDREN = {
     "control_plane.store.worker": "worker",
@@ -103,12 +103,18 @@ def _role(process: psutil.Process) -> str | None:
     return next((role for word, role in CHILDREN.items() if word in line), None)
 
 
-async def _store(redis: Redis, keys: Keys) -> dict[str, float]:
-    """Keys by kind, and the server's memory."""
+async def keys_by_kind(redis: Redis, keys: Keys) -> Counter[str]:
+    """How many keys there are of each kind, which is the first word after the fleet's root."""
     kinds: Counter[str] = Counter()
     async for key in redis.scan_iter(match=f"{keys.root}:*", count=1000):
-        kind = key.decode()[len(keys.root) + 1 :].partition(":")[0]
-        kinds[f"keys {kind}"] += 1
+        kinds[key.decode()[len(keys.root) + 1 :].partition(":")[0]] += 1
+    return kinds
+
+
+async def _store(redis: Redis, keys: Keys) -> dict[str, float]:
+    """Keys, also by kind, and the server's memory."""
+    kinds = await keys_by_kind(redis, keys)
     memory: Any = await redis.info("memory")
-    exports = kinds.pop(EXPORT_RECORDS, 0)
-    return {**kinds, "keys": sum(kinds.values()), EXPORT_RECORDS: exports, "MB valkey data": memory["used_memory"] / MB}
+    figures: dict[str, float] = {f"keys {kind}": count for kind, count in kinds.items()}
+    figures["keys"] = kinds.total() - kinds["export"]
+    return figures | {"MB valkey data": memory["used_memory"] / MB}

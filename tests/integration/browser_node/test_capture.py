@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import statistics
 import time
 from typing import Any
 
@@ -241,9 +239,9 @@ async def test_the_pace_is_that_of_the_watcher(start_node: StartNode, control: F
         return len(times) >= 6
 
     await wait_until(enough, 15, "six frames")
-    stamps = [times[seq] for seq in sorted(times)]
-    gaps = [(b - a) / 1e6 for a, b in itertools.pairwise(stamps)]
-    assert statistics.median(gaps) > 0.2, gaps  # 4 a second were asked for
+    first, last = min(times), max(times)
+    seconds = (times[last] - times[first]) / 1e6
+    assert last - first <= 4 * seconds + 1, times  # one that was late may be followed by one in time
 
 
 async def test_a_page_is_held_until_its_picture_is_in_the_stream(
