@@ -2,9 +2,9 @@
 
 Everything a replica does runs in one event loop: calls, the streams of its viewers, the answers of the store. Requests
 that all begin as they arrive make each turn of the loop longer, until events reach viewers late and the store's answers
-are read so late that they count as timeouts. With one beginning a turn, those under way get on first: a turn stays
-some milliseconds long whatever is asked, an idle loop turns thousands of times a second and holds up nobody, and a
-request that waits for something slow (its body, the leads store) holds nothing that others need.
+are read so late that they count as timeouts. With one beginning a turn, those under way get on first, an idle
+loop holds up nobody, and a request that waits for something slow (its body, the leads store) holds nothing that others
+need.
 
 Clients are served in turn, so that one that floods waits behind itself.
 """

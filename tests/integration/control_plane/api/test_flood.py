@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 
 from control_plane.turnstile import WAITING_EACH
 from tests.integration.control_plane.api.conftest import KEY, Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks, start
+from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.conftest import Start
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
 
@@ -55,7 +56,7 @@ async def askers(port: int, number: int) -> AsyncIterator[list[Asker]]:
 
 
 async def test_a_flood_is_told_to_wait_and_others_are_served(
-    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     port = free_port()
     process = await start(

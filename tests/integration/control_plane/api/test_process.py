@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -15,26 +13,15 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.integration.control_plane.api.conftest import KEY, Client, _answers
+from tests.integration.control_plane.conftest import Start
 from tests.servers import ValkeyServer
-from tests.support import REPOSITORY, free_port, wait_until
+from tests.support import free_port, wait_until
 
 START_TIMEOUT_S = 60  # imports take a second on an idle machine
 
 
-async def start(**settings: str) -> asyncio.subprocess.Process:
-    environment = os.environ | {f"LEADFLEET_{name.upper()}": value for name, value in settings.items()}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "control_plane",
-        env=environment,
-        cwd=REPOSITORY,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
 async def test_it_serves_until_told_and_its_log_holds_no_secret(
-    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     bind = f"127.0.0.1:{free_port()}"
     process = await start(
@@ -69,7 +56,7 @@ async def test_it_serves_until_told_and_its_log_holds_no_secret(
 
 
 async def test_a_connection_ends_when_its_client_has_gone(
-    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     port = free_port()
     process = await start(
@@ -95,7 +82,7 @@ async def test_a_connection_ends_when_its_client_has_gone(
 
 
 async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_over(
-    valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, valkey: Redis, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     bind = f"127.0.0.1:{free_port()}"
     process = await start(
@@ -126,7 +113,7 @@ async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_ove
         ({"queue_cap": "many"}, b"LEADFLEET_QUEUE_CAP"),
     ],
 )
-async def test_wrong_settings_are_told_in_words(settings: dict[str, str], says: bytes) -> None:
+async def test_wrong_settings_are_told_in_words(start: Start, settings: dict[str, str], says: bytes) -> None:
     process = await start(**settings)
     _, log = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
     assert process.returncode == 2

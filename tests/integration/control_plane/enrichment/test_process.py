@@ -13,7 +13,8 @@ from fleet.messages import Batch
 from leads.model import Lead
 from tests.integration.control_plane.api.conftest import KEY as API_KEY
 from tests.integration.control_plane.api.conftest import Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks, start
+from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.conftest import Start
 from tests.integration.control_plane.enrichment.conftest import KEY, Desk, Model, status
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
@@ -24,15 +25,15 @@ OAK = Lead(display_name="Oak Dental", emails=["info@oak.example"], description="
 class Running:
     """A control-plane process that asks the test's model."""
 
-    def __init__(self, valkey: ValkeyServer, model: Model, state: Path) -> None:
-        self._valkey, self._model, self._state = valkey, model, state
+    def __init__(self, start: Start, valkey: ValkeyServer, model: Model, state: Path) -> None:
+        self._start, self._valkey, self._model, self._state = start, valkey, model, state
         self.bind = f"127.0.0.1:{free_port()}"
         self.session = aiohttp.ClientSession()
         self.client = Client(self.session, f"http://{self.bind}", API_KEY)
         self.log = b""
 
     async def __aenter__(self) -> Running:
-        self.process = await start(
+        self.process = await self._start(
             redis_url=self._valkey.url, bind=self.bind, bootstrap_key=API_KEY, fleet="test", state=str(self._state),
             secret="r" * 32, log_level="debug", enrichment_url=self._model.url, enrichment_key=KEY,
             enrichment_model="gpt-test",
@@ -53,11 +54,11 @@ class Running:
 
 
 async def test_a_process_that_is_killed_after_paying_loses_no_answer_and_stores_none_twice(
-    desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     model.held = asyncio.Event()
     await desk.find(OAK)
-    async with Running(valkey_server, model, tmp_path) as running:
+    async with Running(start, valkey_server, model, tmp_path) as running:
         await wait_until(lambda: model.asked, description="the model to be asked")
         running.process.send_signal(signal.SIGKILL)
         await running.process.wait()
@@ -74,9 +75,9 @@ async def test_a_process_that_is_killed_after_paying_loses_no_answer_and_stores_
 
 
 async def test_a_client_sees_it_in_events_detail_filters_and_exports(
-    desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
-    async with Running(valkey_server, model, tmp_path) as running:
+    async with Running(start, valkey_server, model, tmp_path) as running:
         await desk.world.node("n0")
         task = await running.client.start("http://93.184.215.14/", lead_objective="email_outreach")
         run = await desk.world.run("n0")
@@ -117,10 +118,10 @@ async def test_a_client_sees_it_in_events_detail_filters_and_exports(
 
 
 async def test_a_refused_key_degrades_health_and_no_task(
-    desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, desk: Desk, model: Model, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     model.answer = status(401)
-    async with Running(valkey_server, model, tmp_path) as running:
+    async with Running(start, valkey_server, model, tmp_path) as running:
         task = await desk.find(OAK, tenant="default")
         await wait_until(lambda: model.asked, description="the model to be asked")
         assert await desk.world.end(*desk.runs[f"{task}.0"]) == "ok"

@@ -9,14 +9,15 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.control_plane.api.conftest import KEY, Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks, start
+from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.conftest import Start
 from tests.integration.control_plane.webhooks.conftest import QUERY, Owed, Receiver
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
 
 
 async def test_a_killed_process_loses_no_webhook_and_logs_no_url(
-    owed: Owed, receiver: Receiver, valkey_server: ValkeyServer, tmp_path: Path
+    start: Start, owed: Owed, receiver: Receiver, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     receiver.held = asyncio.Event()
     bind = f"127.0.0.1:{free_port()}"
