@@ -238,7 +238,7 @@ class Chrome:
 async def _spawn(spec: ChromeSpec, directory: Path) -> asyncio.subprocess.Process:
     temporary = _make_temporary(directory)
     return await asyncio.create_subprocess_exec(
-        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")], signal.SIGKILL),
+        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")], signal.SIGKILL, steps_back=True),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

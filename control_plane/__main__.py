@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -20,6 +21,8 @@ from control_plane.app import create_app
 from control_plane.services import EXTENSION
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
+
+GC_THRESHOLDS = 2_000, 10, 10
 
 KEEP_ALIVE_S = 75  # above the 60 s of a load balancer, so that it never reuses a connection we have just closed
 GRACEFUL_S = 5
@@ -73,9 +76,21 @@ async def _serve(settings: Settings) -> None:
         app.extensions[EXTENSION].hub.stop()
 
     connections.install()
+    _collect_less()
     config = server_config(listen(settings.host, settings.port))
     await serve(app, config, shutdown_trigger=until_stopped)
     structlog.get_logger(__name__).info("stopped")
+
+
+def _collect_less() -> None:
+    """Have the garbage collector stop the loop for less, and less often.
+
+    With 650 connections it took 180 ms every 5 s to look through all there is. What has been imported stays for ever
+    and is left out, and the rest is looked at after 200,000 new objects, not 70,000: some 50 MB at the most.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _ignore_cancelled_connections(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

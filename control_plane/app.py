@@ -195,7 +195,8 @@ async def _before() -> Response | None:
         return Response("", HTTPStatus.NO_CONTENT)  # a preflight carries no credentials; `_after` answers it
     policy = getattr(current_app.view_functions.get(call.endpoint or ""), "access", None)
     if policy is None or policy.scope != auth.PUBLIC:
-        await services().turnstile.enter(auth.client_of(call))
+        streams = policy is not None and policy.rate == "stream"
+        await services().turnstile.enter((auth.client_of(call), streams))
     await services().gate.check(policy)
     if call.view_args and "task_id" in call.view_args:
         structlog.contextvars.bind_contextvars(task=call.view_args["task_id"][:64])

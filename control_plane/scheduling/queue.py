@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import orjson
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from control_plane.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
@@ -117,10 +119,11 @@ class TaskQueue:
         limit = min(limit, MAX_PAGE)
         if status is None:
             total = await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant)))
-            found = await self._newest(tenant, offset, limit)
+            found = await self._read(await self._newest(tenant, offset, limit))
         else:
-            matching = [t for t in await self._newest(tenant, 0, MAX_PAGE) if t.status == status]
-            found, total = matching[offset : offset + limit], len(matching)
+            matching = [task for task, state in await self._states(tenant) if state == status]
+            read, total = await self._read(matching[offset : offset + limit]), len(matching)
+            found = [task for task in read if task.status == status]  # it may have gone on since
         tasks = [await self.status(tenant, task.task_id) if task.status is TaskState.QUEUED else task for task in found]
         return TaskPage(tasks=tasks, total=total, limit=limit, offset=offset)
 
@@ -135,8 +138,7 @@ class TaskQueue:
 
     async def queue_status(self, tenant: str) -> QueueStatus:
         """The tenant's tasks by state, and the wait that a new unit would have."""
-        tasks = await self._newest(tenant, 0, MAX_PAGE)
-        by_state = {state: sum(t.status == state for t in tasks) for state in TaskState}
+        by_state = Counter(state for _, state in await self._states(tenant))
         gauges = await self.gauges()
         waiting = sum(gauges["units"].get(state, 0) for state in (UnitState.QUEUED, UnitState.WAITING))
         wait = until_granted(await self._scripts.outlook(tenant), tenant)
@@ -320,16 +322,28 @@ class TaskQueue:
             raise Conflict(f"task {task} is {answer.state} already: start a new one")
         return await self.status(tenant, task)
 
-    async def _newest(self, tenant: str, offset: int, limit: int) -> list[TaskStatus]:
+    async def _newest(self, tenant: str, offset: int, limit: int) -> list[str]:
         if limit <= 0:
             return []
         index = self._keys.tenant_tasks(tenant)
         names = await self._ask("list tasks", self._client.zrevrange(index, offset, offset + limit - 1))
+        return [name.decode() for name in names]
+
+    async def _states(self, tenant: str) -> list[tuple[str, TaskState]]:
+        """The newest MAX_PAGE tasks and their states, and nothing else of them: a record may hold 1,000 queries."""
+        tasks = await self._newest(tenant, 0, MAX_PAGE)
+        states = await self._of_each(tasks, lambda pipe, key: pipe.hget(key, "state"))
+        return [(task, TaskState(state.decode())) for task, state in zip(tasks, states, strict=True) if state]
+
+    async def _read(self, tasks: list[str]) -> list[TaskStatus]:
+        records = await self._of_each(tasks, lambda pipe, key: pipe.hgetall(key))
+        return [task_status(task, flat, None) for task, flat in zip(tasks, records, strict=True) if flat]
+
+    async def _of_each(self, tasks: list[str], read: Callable[[Pipeline, str], Any]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.hgetall(self._keys.task(name.decode()))
-            records = await self._ask("read tasks", pipe.execute()) if names else []
-        return [task_status(n.decode(), flat, None) for n, flat in zip(names, records, strict=True) if flat]
+            for task in tasks:
+                read(pipe, self._keys.task(task))
+            return cast("list[Any]", await self._ask("read tasks", pipe.execute())) if tasks else []
 
     async def _with_position(self, tenant: str, task: str, flat: Flat) -> tuple[Flat, int | None]:
         """A task's record, and its position if it is queued: both as of one moment, read anew when it was dispatched

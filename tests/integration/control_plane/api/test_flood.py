@@ -24,6 +24,7 @@ from tests.support import free_port, wait_until
 
 FLOOD = 2 * WAITING_EACH
 OTHERS = 5
+UNKNOWN = "tsk_" + "0" * 26
 
 
 @dataclass
@@ -33,9 +34,9 @@ class Asker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def ask(self, key: str) -> None:
+    def ask(self, key: str, path: str = "/api/tasks/queue/status") -> None:
         """For the queue's state, so that the store is asked as well."""
-        head = f"GET /api/tasks/queue/status HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n"
         self.writer.write(head.encode())
 
     async def answer(self) -> tuple[int, bool]:
@@ -72,16 +73,18 @@ async def test_a_flood_is_told_to_wait_and_others_are_served(
             "/api/auth/keys", {"tenant": "other", "name": "b", "scopes": ["tasks:read"]}
         )
         assert status == 201
-        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others:
+        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others, askers(port, 1) as viewers:
             os.kill(process.pid, signal.SIGSTOP)  # so that all of it arrives at one moment
             await wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
             for asker in flood:
                 asker.ask(KEY)
             for asker in others:
                 asker.ask(other["key"])
+            viewers[0].ask(KEY, f"/api/scraper/events/{UNKNOWN}")
             os.kill(process.pid, signal.SIGCONT)
             answers = Counter(await asyncio.gather(*(asker.answer() for asker in flood)))
             assert [await asker.answer() for asker in others] == [(200, False)] * OTHERS
+            assert await viewers[0].answer() == (404, False)  # the flood of its own key did not keep it out
         assert set(answers) == {(200, False), (429, True)}
         assert answers[200, False] >= WAITING_EACH
         metrics = (await client.get("/metrics"))[1].decode()
