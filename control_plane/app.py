@@ -29,6 +29,7 @@ from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.presence import set_schema
 from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.room import Room
+from control_plane.scheduling.roster import Roster
 from control_plane.scheduling.scripts import Scripts
 from control_plane.services import Services, attach, services
 from control_plane.settings import Settings
@@ -117,6 +118,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         keys=keys,
         redis=client,
         queue=queue,
+        roster=Roster(client, keys, scripts),
         ring=ring,
         gate=auth.Gate(settings, ring, limiter, clock),
         hub=Hub(client, keys, reader, queue, settings.replica),

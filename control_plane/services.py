@@ -10,10 +10,7 @@ from redis.asyncio import Redis
 
 from control_plane.models import (
     LimitsRequest,
-    NodeList,
-    NodeView,
     QueueStatus,
-    SlotList,
     Stage,
     Started,
     StartRequest,
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from control_plane.erasure.registry import Registry
     from control_plane.keyring import KeyRing
     from control_plane.monitor import Monitor
+    from control_plane.scheduling.roster import Roster
     from control_plane.store.client import LeadStore
     from control_plane.streams.hub import Hub
     from control_plane.turnstile import Turnstile
@@ -65,13 +63,6 @@ class Tasks(Protocol):
     async def watch(self, task: str, viewer: str, quality: int, fps: int) -> None:
         """Say that ``viewer`` looks at ``task``; to be said again every few seconds. Brings a picture of now."""
 
-    async def nodes(self, *, limit: int, cursor: str | None = None) -> NodeList: ...
-
-    async def slots(self, tenant: str | None, *, limit: int, cursor: str | None = None) -> SlotList:
-        """What runs on the slots is told for units of ``tenant`` (None: of nobody)."""
-
-    async def drain(self, node: str) -> NodeView: ...
-
     async def set_limits(self, tenant: str, asked: LimitsRequest) -> TenantLimits: ...
 
     async def gauges(self) -> dict[str, Any]:
@@ -86,6 +77,7 @@ class Services:
     keys: Keys
     redis: Redis
     queue: Tasks
+    roster: Roster
     ring: KeyRing
     gate: Gate
     hub: Hub

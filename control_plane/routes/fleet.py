@@ -23,7 +23,7 @@ blueprint = Blueprint("fleet", __name__, url_prefix="/api/fleet")
 @describes(answer=NodeList, query=PAGES)
 async def nodes() -> Response:
     """Browser nodes, by their ids."""
-    return answer(await services().queue.nodes(limit=_limit(), cursor=request.args.get("cursor")))
+    return answer(await services().roster.nodes(limit=_limit(), cursor=request.args.get("cursor")))
 
 
 @blueprint.get("/slots")
@@ -32,7 +32,7 @@ async def nodes() -> Response:
 async def slots() -> Response:
     """Slots, by their nodes' ids; what runs on them is told to the tenant whose task it is."""
     tenant, cursor = principal().tenant, request.args.get("cursor")
-    return answer(await services().queue.slots(tenant, limit=_limit(), cursor=cursor))
+    return answer(await services().roster.slots(tenant, limit=_limit(), cursor=cursor))
 
 
 @blueprint.post("/nodes/<node_id>/drain")
@@ -40,7 +40,7 @@ async def slots() -> Response:
 @describes(answer=NodeView)
 async def drain(node_id: str) -> Response:
     """Have a node take no new work, finish or hand back what runs, and leave."""
-    return answer(await services().queue.drain(node_id))
+    return answer(await services().roster.drain(node_id))
 
 
 def _limit() -> int:

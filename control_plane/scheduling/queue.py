@@ -5,22 +5,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from math import ceil
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
 
 from control_plane.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from control_plane.models import (
     LimitsRequest,
-    NodeList,
-    NodeView,
     QueueStatus,
-    SlotList,
     Stage,
     Started,
     StartRequest,
@@ -30,12 +25,12 @@ from control_plane.models import (
     Usage,
 )
 from control_plane.scheduling.outlook import until_granted, until_room
+from control_plane.scheduling.reads import ask, each
 from control_plane.scheduling.room import Room
 from control_plane.scheduling.scripts import Control, NewTask, Refused, Scripts
-from control_plane.scheduling.views import Flat, node_view, slot_view, task_status
+from control_plane.scheduling.views import Flat, task_status
 from fleet import ids
 from fleet.connect import Store
-from fleet.errors import BadName, StoreUnavailable
 from fleet.keys import Keys
 from fleet.messages import Watch
 from fleet.model import SlotState, TaskState, UnitState
@@ -48,8 +43,6 @@ MAX_PAGE = 500
 
 TENANT_LIMITS = ("max_running", "max_queued")
 
-READ_AT_ONCE = 200
-"""Records in one pipeline: less than a millisecond of the store's time."""
 
 LOOK_AGAIN_S = 60
 """Retry-After of a queue that nothing drains: no node is there, or all that waits is paused."""
@@ -118,7 +111,7 @@ class TaskQueue:
         """Newest first. A status filter looks at the newest MAX_PAGE tasks."""
         limit = min(limit, MAX_PAGE)
         if status is None:
-            total = await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant)))
+            total = await ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant)))
             found = await self._read(await self._newest(tenant, offset, limit))
         else:
             matching = [task for task, state in await self._states(tenant) if state == status]
@@ -143,7 +136,7 @@ class TaskQueue:
         waiting = sum(gauges["units"].get(state, 0) for state in (UnitState.QUEUED, UnitState.WAITING))
         wait = until_granted(await self._scripts.outlook(tenant), tenant)
         return QueueStatus(
-            total_tasks=await self._ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant))),
+            total_tasks=await ask("count tasks", self._client.zcard(self._keys.tenant_tasks(tenant))),
             running=by_state[TaskState.RUNNING],
             paused=by_state[TaskState.PAUSED],
             pending=by_state[TaskState.QUEUED],
@@ -179,52 +172,26 @@ class TaskQueue:
             pipe.zadd(key, {member: now})
             pipe.expire(key, WATCH_SECONDS + 5)
             pipe.zrange(key, 0, -1)
-            *_, viewers = await self._ask("mark a task as watched", pipe.execute())
+            *_, viewers = await ask("mark a task as watched", pipe.execute())
         asked = [v.decode().rsplit("|", 2)[1:] for v in viewers]
         best_quality, best_fps = max(int(q) for q, _ in asked), max(int(f) for _, f in asked)
         for _, node, index in await self._running(task):
-            boot = await self._ask("read a node", self._client.hget(self._keys.node(node), "boot"))
+            boot = await ask("read a node", self._client.hget(self._keys.node(node), "boot"))
             command = Watch((boot or b"").decode(), index, WATCH_SECONDS, best_quality, best_fps)
-            await self._ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
+            await ask("ask for frames", self._client.xadd(self._keys.commands(node), command.to_fields()))
 
     async def _running(self, task: str) -> list[tuple[str, str, int]]:
         """(unit, node, slot index) of the task's running units, in their order."""
-        active = await self._ask("list a task's active units", self._client.smembers(self._keys.active(task)))
+        active = await ask("list a task's active units", self._client.smembers(self._keys.active(task)))
         units = [ids.unit_id(task, index) for index in sorted(map(int, active))]
-        records = await self._each("read units", units, lambda pipe, u: pipe.hmget(self._keys.unit(u), "state", "slot"))
+        records = await each(
+            self._client, "read units", units, lambda pipe, u: pipe.hmget(self._keys.unit(u), "state", "slot")
+        )
         return [
             (unit, *ids.split_slot_id(slot.decode()))
             for unit, (state, slot) in zip(units, records, strict=True)
             if state == b"running" and slot
         ]
-
-    # The fleet.
-
-    async def nodes(self, *, limit: int, cursor: str | None = None) -> NodeList:
-        """The nodes after ``cursor``, the id of one: by id, since the order in which they are heard changes."""
-        known = {node.decode(): heard for node, heard in await self._known()}
-        names = sorted(node for node in known if cursor is None or node > cursor)
-        page = names[:limit]
-        views = await self._nodes([(node, known[node]) for node in page])
-        return NodeList(nodes=views, next_cursor=page[-1] if len(names) > limit else None)
-
-    async def slots(self, tenant: str | None, *, limit: int, cursor: str | None = None) -> SlotList:
-        """The slots after ``cursor``, which is the id of one. Raises Invalid for a cursor that is none."""
-        after = None if cursor is None else _slot_cursor(cursor)
-        names = sorted(node.decode() for node, _ in await self._known())
-        slots = await self._slots_after(names, after, limit + 1)
-        page = slots[:limit]
-        flats = await self._each("read slots", page, lambda pipe, slot: pipe.hgetall(self._keys.slot(slot)))
-        shown = await self._shown([flat.get(b"unit", b"").decode() for flat in flats], tenant)
-        views = [slot_view(slot, flat, shown) for slot, flat in zip(page, flats, strict=True) if flat]
-        return SlotList(slots=views, next_cursor=page[-1] if len(slots) > limit else None)
-
-    async def drain(self, node: str) -> NodeView:
-        verdict = await self._scripts.drain(node)
-        heard = await self._ask("read a node", self._client.zscore(self._keys.known(), node))
-        if verdict == "unknown" or heard is None:
-            raise NotFound("node", node)
-        return (await self._nodes([(node, heard)]))[0]
 
     async def set_limits(self, tenant: str, asked: LimitsRequest) -> TenantLimits:
         """Limits of a tenant's own: those that are given, or None for the fleet's; the others stay."""
@@ -237,15 +204,14 @@ class TaskQueue:
                 else:
                     pipe.hset(record, field, value)
             pipe.hmget(record, TENANT_LIMITS)
-            *_, kept = await self._ask("change a tenant's limits", pipe.execute())
+            *_, kept = await ask("change a tenant's limits", pipe.execute())
         own = {field: None if value is None else int(value) for field, value in zip(TENANT_LIMITS, kept, strict=True)}
         return TenantLimits(tenant=tenant, **own)
 
     async def gauges(self) -> dict[str, Any]:
         """Units and slots by state, totals since the store was made, and means; see ``telemetry``."""
         counters = {
-            k.decode(): v
-            for k, v in (await self._ask("read counters", self._client.hgetall(self._keys.counters()))).items()
+            k.decode(): v for k, v in (await ask("read counters", self._client.hgetall(self._keys.counters()))).items()
         }
         number = {k: int(v) for k, v in counters.items()}
         grants = number.get("grants", 0)
@@ -253,10 +219,10 @@ class TaskQueue:
             "units": {s.value: number.get(f"units_{s}", 0) for s in UnitState},
             "tasks": {s.value: number.get(f"tasks_{s}", 0) for s in TaskState if s.terminal},
             "slots": {s.value: number.get(f"slots_{s}", 0) for s in SlotState},
-            "webhook_receivers": await self._ask("count webhooks", self._client.zcard(self._keys.webhooks())),
-            "nodes": await self._ask("count nodes", self._client.zcard(self._keys.nodes())),
-            "results_waiting": await self._ask("count results", self._client.xlen(self._keys.results())),
-            "erasures_open": await self._ask("count erasures", self._client.zcard(self._keys.erasures_open())),
+            "webhook_receivers": await ask("count webhooks", self._client.zcard(self._keys.webhooks())),
+            "nodes": await ask("count nodes", self._client.zcard(self._keys.nodes())),
+            "results_waiting": await ask("count results", self._client.xlen(self._keys.results())),
+            "erasures_open": await ask("count erasures", self._client.zcard(self._keys.erasures_open())),
             "batch_seconds": number.get("batch_ms", 0) / 1000,
             "errors": {k.removeprefix("errors:"): v for k, v in number.items() if k.startswith("errors:")},
             "unit_seconds_mean": number.get("unit_ms_mean", 0) / 1000,
@@ -266,17 +232,11 @@ class TaskQueue:
 
     # Parts.
 
-    async def _ask(self, what: str, answer: Awaitable[Any]) -> Any:
-        try:
-            return await answer
-        except (RedisError, OSError) as exc:
-            raise StoreUnavailable(what, exc) from exc
-
     async def _own(self, tenant: str, task: str) -> Flat:
         """The task's record; NotFound for what does not exist and for what is not the tenant's alike."""
         flat: Flat = {}
         if ids.is_task_id(task):
-            flat = await self._ask("read a task", self._client.hgetall(self._keys.task(task)))
+            flat = await ask("read a task", self._client.hgetall(self._keys.task(task)))
         if not flat or flat[b"tenant"].decode() != tenant:
             raise NotFound("task", task)
         return flat
@@ -326,24 +286,20 @@ class TaskQueue:
         if limit <= 0:
             return []
         index = self._keys.tenant_tasks(tenant)
-        names = await self._ask("list tasks", self._client.zrevrange(index, offset, offset + limit - 1))
+        names = await ask("list tasks", self._client.zrevrange(index, offset, offset + limit - 1))
         return [name.decode() for name in names]
 
     async def _states(self, tenant: str) -> list[tuple[str, TaskState]]:
         """The newest MAX_PAGE tasks and their states, and nothing else of them: a record may hold 1,000 queries."""
         tasks = await self._newest(tenant, 0, MAX_PAGE)
-        states = await self._of_each(tasks, lambda pipe, key: pipe.hget(key, "state"))
+        states = await each(
+            self._client, "read tasks", tasks, lambda pipe, task: pipe.hget(self._keys.task(task), "state")
+        )
         return [(task, TaskState(state.decode())) for task, state in zip(tasks, states, strict=True) if state]
 
     async def _read(self, tasks: list[str]) -> list[TaskStatus]:
-        records = await self._of_each(tasks, lambda pipe, key: pipe.hgetall(key))
+        records = await each(self._client, "read tasks", tasks, lambda pipe, task: pipe.hgetall(self._keys.task(task)))
         return [task_status(task, flat, None) for task, flat in zip(tasks, records, strict=True) if flat]
-
-    async def _of_each(self, tasks: list[str], read: Callable[[Pipeline, str], Any]) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for task in tasks:
-                read(pipe, self._keys.task(task))
-            return cast("list[Any]", await self._ask("read tasks", pipe.execute())) if tasks else []
 
     async def _with_position(self, tenant: str, task: str, flat: Flat) -> tuple[Flat, int | None]:
         """A task's record, and its position if it is queued: both as of one moment, read anew when it was dispatched
@@ -356,74 +312,6 @@ class TaskQueue:
                 return flat, position
             flat = await self._own(tenant, task)
         return flat, None
-
-    async def _each(self, what: str, names: Sequence[str], read: Callable[[Any, str], Any]) -> list[Any]:
-        """One reply a name, in pipelines that hold neither the store nor this process for long."""
-        replies: list[Any] = []
-        for first in range(0, len(names), READ_AT_ONCE):
-            async with self._client.pipeline(transaction=False) as pipe:
-                for name in names[first : first + READ_AT_ONCE]:
-                    read(pipe, name)
-                replies += await self._ask(what, pipe.execute())
-        return replies
-
-    async def _nodes(self, known: Sequence[tuple[str, float]]) -> list[NodeView]:
-        """Views of nodes, given with when they were last heard; without those that have left no record."""
-        names = [node for node, _ in known]
-        flats = await self._each("read nodes", names, lambda pipe, node: pipe.hgetall(self._keys.node(node)))
-        slots = [slot for node, flat in zip(names, flats, strict=True) for slot in _slot_ids(node, flat.get(b"slots"))]
-        states = await self._each("read slots", slots, lambda pipe, slot: pipe.hget(self._keys.slot(slot), "state"))
-        of_node: dict[str, list[SlotState]] = {node: [] for node in names}
-        for slot, state in zip(slots, states, strict=True):
-            if state:
-                of_node[ids.split_slot_id(slot)[0]].append(SlotState(state.decode()))
-        return [
-            node_view(node, flat, heard, of_node[node])
-            for (node, heard), flat in zip(known, flats, strict=True)
-            if flat
-        ]
-
-    async def _known(self) -> list[tuple[bytes, float]]:
-        """(node, last heard) of all: one small reply, the only part of a listing that grows with the fleet."""
-        known: list[tuple[bytes, float]] = await self._ask(
-            "list nodes", self._client.zrange(self._keys.known(), 0, -1, withscores=True)
-        )
-        return known
-
-    async def _slots_after(self, nodes: Sequence[str], after: tuple[str, int] | None, most: int) -> list[str]:
-        """The first ``most`` slots of ``nodes``, in their order, that come after one."""
-        found: list[str] = []
-        rest = [node for node in nodes if after is None or node >= after[0]]
-        at_once = min(most, READ_AT_ONCE)  # most nodes have a slot
-        while rest and len(found) < most:
-            chunk, rest = rest[:at_once], rest[at_once:]
-            slots = sorted(map(ids.split_slot_id, await self._slots_of(chunk)))
-            found += [ids.slot_id(*slot) for slot in slots if after is None or slot > after]
-        return found[:most]
-
-    async def _slots_of(self, nodes: Sequence[str]) -> list[str]:
-        listed = await self._each("read nodes", nodes, lambda pipe, node: pipe.hget(self._keys.node(node), "slots"))
-        return [slot for node, indexes in zip(nodes, listed, strict=True) for slot in _slot_ids(node, indexes)]
-
-    async def _shown(self, leased: Sequence[str], tenant: str | None) -> dict[str, Flat]:
-        """The records of those of these units that are the tenant's."""
-        units = [unit for unit in leased if unit and tenant is not None]
-        tasks = [ids.split_unit_id(unit)[0] for unit in units]
-        owners = await self._each("read tasks", tasks, lambda pipe, task: pipe.hget(self._keys.task(task), "tenant"))
-        own = [u for u, owner in zip(units, owners, strict=True) if tenant is not None and owner == tenant.encode()]
-        flats = await self._each("read units", own, lambda pipe, unit: pipe.hgetall(self._keys.unit(unit)))
-        return dict(zip(own, flats, strict=True))
-
-
-def _slot_ids(node: str, indexes: bytes | None) -> list[str]:
-    return [ids.slot_id(node, int(index)) for index in (indexes or b"").decode().split(",") if index]
-
-
-def _slot_cursor(cursor: str) -> tuple[str, int]:
-    try:
-        return ids.split_slot_id(cursor)
-    except BadName as exc:
-        raise Invalid(f"{cursor[:80]!r} is no cursor: take next_cursor of the page before") from exc
 
 
 def node_options(request: StartRequest) -> dict[str, Any]:

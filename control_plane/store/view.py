@@ -56,6 +56,10 @@ from leads.model import Lead
 RECENT_ROWS = 8_192
 """Rows held in memory before they are written: a dozen MB. A segment is rewritten for them until it is full."""
 
+RECENT_CHUNKS = 64
+"""Pieces of memory that these rows may lie in. Each costs some 20 KB, whatever it holds: leads that come one by one
+would take 160 MB."""
+
 FOLD_SHARE = 0.25
 """A segment is written anew when this share of it is dead."""
 
@@ -212,8 +216,7 @@ class TenantView:
         self._retire(known)
         self._append(rows)
         self._fold(share=0.0)  # files that still hold them are written anew
-        recent = self._recent
-        self._recent = Recent(recent.rows.filter(recent.standing), recent.standing.filter(recent.standing))
+        self._recent = _living(self._recent)
         self.changed_at = max(self.changed_at, at)
         self._publish()
 
@@ -298,6 +301,8 @@ class TenantView:
             return
         merged = pl.concat([self._recent.rows, with_keys(rows)])
         self._recent = Recent(merged, pl.concat([self._recent.standing, _all_standing(rows.height)]))
+        if merged.n_chunks() > RECENT_CHUNKS:
+            self._recent = _living(self._recent)
         if self._recent.rows.height < RECENT_ROWS:
             return
         new = self._recent.rows.filter(self._recent.standing)
@@ -341,6 +346,12 @@ def _between(first: Position, last: Position) -> pl.Expr:
 
 def _all_standing(height: int) -> pl.Series:
     return pl.Series(STANDING, [True], dtype=pl.Boolean).new_from_index(0, height)
+
+
+def _living(recent: Recent) -> Recent:
+    """Only the rows that stand, in one piece of memory."""
+    rows = recent.rows.filter(recent.standing).rechunk()
+    return Recent(rows, _all_standing(rows.height))
 
 
 def _nothing() -> Recent:

@@ -20,6 +20,7 @@ from control_plane.scheduling.ingest import Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.room import Room
+from control_plane.scheduling.roster import Roster
 from fleet.cancellation import end_all
 from fleet.model import HEARTBEAT
 from infra.bench.rows import Row
@@ -121,7 +122,7 @@ async def _reads(fleet: FakeFleet, found: Found) -> None:
     found.costs["position"] = await fleet.cost(lambda: fleet.scripts.position(tenant, task), CALLS // 4)
     found.costs["metrics"] = await fleet.cost(queue.gauges, CALLS // 4)
     began = time.perf_counter()
-    assert (await queue.nodes(limit=50)).nodes
+    assert (await Roster(fleet.client, fleet.keys, fleet.scripts).nodes(limit=50)).nodes
     found.held["list_of_nodes"] = (time.perf_counter() - began) * 1000
 
 

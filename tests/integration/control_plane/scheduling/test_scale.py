@@ -17,6 +17,7 @@ from control_plane.scheduling.ingest import Ingest
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.queue import TaskQueue
 from control_plane.scheduling.room import Room
+from control_plane.scheduling.roster import Roster
 from fleet.messages import Run, UnitEnd
 from tests.integration.control_plane.scheduling.world import World
 
@@ -44,6 +45,7 @@ class Measured:
 
     def __init__(self, world: World, queue: TaskQueue) -> None:
         self.world, self.queue = world, queue
+        self.roster = Roster(world.client, world.keys, world.scripts)
 
     async def commands(self, operation: Callable[[], Awaitable[Any]]) -> dict[str, int]:
         """How many commands of each kind the store ran, those inside scripts included."""
@@ -78,7 +80,7 @@ class Measured:
         await count("a broken Chrome", lambda: world.chrome("n1", 0, "broken"))
         await count("register", lambda: world.node("new", slots=2))
         await count("register again", lambda: world.node("new", slots=2, boot="second"))
-        await count("drain", lambda: self.queue.drain("n2"))
+        await count("drain", lambda: self.roster.drain("n2"))
         await count("goodbye", lambda: world.leave("n2"))
         await count("reap nothing", world.scripts.reap)
         await world.age("n3", 2 * DAY_MS)
@@ -218,7 +220,7 @@ async def test_slots_are_counted_as_they_change(valkey: Redis) -> None:
 
     async def counted() -> dict[str, int]:
         slots = (await queue.gauges())["slots"]
-        listed = [view.state for view in (await queue.slots(None, limit=50)).slots]
+        listed = [view.state for view in (await Roster(valkey, world.keys, world.scripts).slots(None, limit=50)).slots]
         assert slots == {state: listed.count(state) for state in slots}
         return {state: n for state, n in slots.items() if n}
 
@@ -254,8 +256,8 @@ async def test_nodes_and_slots_are_listed_in_pages_that_cost_the_same_in_any_fle
         for number in range(first, past):
             await world.node(f"n{number}", slots=12)
         costs.append([
-            await measured.commands(lambda: queue.nodes(limit=5, cursor="n10")),
-            await measured.commands(lambda: queue.slots(None, limit=20, cursor="n10/9")),
+            await measured.commands(lambda: measured.roster.nodes(limit=5, cursor="n10")),
+            await measured.commands(lambda: measured.roster.slots(None, limit=20, cursor="n10/9")),
         ])  # fmt: skip
     nodes, slots = costs[0]
     assert nodes["zrange"] == slots["zrange"] == 1
@@ -266,20 +268,20 @@ async def test_nodes_and_slots_are_listed_in_pages_that_cost_the_same_in_any_fle
 
 async def test_pages_have_every_node_and_slot_once_in_their_order(valkey: Redis) -> None:
     world = World(valkey)
-    queue = TaskQueue(valkey, world.keys, world.scripts, Room(valkey))
+    roster = Roster(valkey, world.keys, world.scripts)
     for number in range(11):
         await world.node(f"n{number}", slots=11)
     nodes, slots = [], []
     cursor, pages = None, 0
     while pages == 0 or cursor:
-        listed = await queue.nodes(limit=4, cursor=cursor)
+        listed = await roster.nodes(limit=4, cursor=cursor)
         nodes += [node.node_id for node in listed.nodes]
         cursor, pages = listed.next_cursor, pages + 1
         await world.beat("n3")  # who was heard last does not change the order
     assert (pages, nodes) == (3, sorted(f"n{number}" for number in range(11)))
     cursor, pages = None, 0
     while pages == 0 or cursor:
-        found = await queue.slots(None, limit=11, cursor=cursor)
+        found = await roster.slots(None, limit=11, cursor=cursor)
         slots += [slot.slot_id for slot in found.slots]
         cursor, pages = found.next_cursor, pages + 1
     assert (pages, slots) == (11, [f"{node}/{index}" for node in nodes for index in range(11)])

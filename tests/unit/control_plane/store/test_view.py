@@ -16,7 +16,7 @@ import pytest
 from control_plane.store.filters import condition
 from control_plane.store.models import Where
 from control_plane.store.schema import LOG_SCHEMA, Position, Sighting, frame_of, log_row, scored
-from control_plane.store.segments import ColumnCache, hashed, id_link
+from control_plane.store.segments import ColumnCache, Recent, hashed, id_link
 from control_plane.store.view import TenantView
 from leads.identity import BLOCK_MAX
 from leads.model import Lead
@@ -103,6 +103,27 @@ def test_all_ways_lead_to_the_same_view(seed: int, tmp_path: Path, small: Callab
             assert told(view) == told(whole)
             assert view.height == whole.height == len(told(whole))
             assert view.changed_at == whole.changed_at
+
+
+def test_leads_that_come_one_by_one_take_no_more_memory_than_those_that_come_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece of memory a lead costs a hundred times the lead, and every query walks along them."""
+    monkeypatch.setattr("control_plane.store.view.RECENT_CHUNKS", 5)
+    log = sightings(4, 100)
+    with ExitStack() as stack:
+        together, one_by_one = (
+            stack.enter_context(closing(TenantView("acme", tmp_path, ColumnCache(10_000_000)))) for _ in range(2)
+        )
+        together.apply(log)
+        for sighting in log:
+            one_by_one.apply([sighting])
+            (recent,) = one_by_one.snapshot.pieces
+            assert isinstance(recent, Recent)
+            assert recent.rows.n_chunks() <= 5
+            assert recent.standing.n_chunks() <= 5
+            assert recent.rows.height <= one_by_one.height + 2 * 5, "rows that stand no more are let go of"
+        assert told(one_by_one) == told(together)
 
 
 def test_a_name_that_hundreds_have_joins_nobody(tmp_path: Path) -> None:
