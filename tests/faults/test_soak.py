@@ -27,8 +27,9 @@ from tests.support import wait_until
 EACH_S = 30.0
 RETENTION_S = 120
 """Of tasks, idempotency keys and exports: what a task leaves is gone some minutes into the run, and must be."""
-WARM_UP = (0.25, 600.0)
-"""Share of a run and most seconds that come before the fit: caches fill, pools open, retention passes once."""
+WARM_UP = (0.25, 900.0)
+"""Share of a run and most seconds that come before the fit: caches fill, pools open, retention passes, the log of
+leases is as long as it gets."""
 SPARED = ("control-plane-1", "node-1")
 LOG_OF_LEASES = 2_000
 COMPLETED = 0.8
