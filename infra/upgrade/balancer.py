@@ -28,15 +28,10 @@ class Figures:
     failed: list[str] = field(default_factory=list)
     """Each in words: an answer of 500 or more, 429, or none at all."""
     longest_s: float = 0.0
-    """The slowest answer."""
-    pause_s: float = 0.0
-    """The longest time in which nobody got one."""
-    _last: float = field(default_factory=time.monotonic)
+    """The slowest answer, the wait for a replica that is ready included."""
 
     def answered(self, seconds: float) -> None:
-        now = time.monotonic()
-        self.longest_s, self.pause_s = max(self.longest_s, seconds), max(self.pause_s, now - self._last)
-        self._last = now
+        self.longest_s = max(self.longest_s, seconds)
 
 
 class Balancer:

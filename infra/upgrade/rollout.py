@@ -38,7 +38,6 @@ class Report:
     requests: int = 0
     failed: list[str] = field(default_factory=list)
     longest_s: float = 0.0
-    pause_s: float = 0.0
     tasks: int = 0
     lost: dict[str, str] = field(default_factory=dict)
     """Tasks that did not complete, and their state."""
@@ -60,10 +59,9 @@ class Report:
         for side, counted in self.versions.items():
             told = ", ".join(f"version {version}: {count}" for version, count in sorted(counted.items()))
             lines.append(f"messages of {side:<28} {told}")
-        requests = f"{self.requests} requests, {len(self.failed)} failed; the slowest took {self.longest_s:.2f} s"
         tasks = f"{self.tasks} tasks, {len(self.lost)} lost, {self.repeated} charged with an attempt"
         lines += [
-            f"{requests}, the longest time without any answer was {self.pause_s:.2f} s",
+            f"{self.requests} requests, {len(self.failed)} failed; the slowest took {self.longest_s:.2f} s",
             f"{tasks}; the slowest took {self.slowest_s:.1f} s",
             f"{self.streams} streams, {self.resumed} resumed elsewhere, {self.missed} events missed",
             *self.failed[:10],
@@ -176,7 +174,7 @@ async def _tasks_end(load: Load, working: asyncio.Task[None]) -> None:
 def _fill(report: Report, balancer: Balancer, load: Load, versions: Versions) -> None:
     figures = balancer.figures
     report.requests, report.failed = figures.requests, figures.failed
-    report.longest_s, report.pause_s = figures.longest_s, figures.pause_s
+    report.longest_s = figures.longest_s
     report.tasks = len(load.states)
     report.lost = {task: state for task, state in load.states.items() if state != "completed"}
     report.repeated = sum(count for attempts, count in load.attempts.items() if attempts > 1)
