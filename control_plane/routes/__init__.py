@@ -1,6 +1,7 @@
 """One blueprint a resource. Routes call services; they hold no state and take no decisions."""
 
 from control_plane.routes.auth import blueprint as auth
+from control_plane.routes.console import blueprint as console
 from control_plane.routes.docs import blueprint as docs
 from control_plane.routes.erasure import blueprint as erasure
 from control_plane.routes.exports import blueprint as exports
@@ -13,4 +14,4 @@ from control_plane.routes.streams import blueprint as streams
 from control_plane.routes.tasks import blueprint as tasks
 from control_plane.routes.tenants import blueprint as tenants
 
-BLUEPRINTS = (scraper, tasks, streams, live, filters, erasure, exports, fleet, tenants, auth, health, docs)
+BLUEPRINTS = (scraper, tasks, streams, live, filters, erasure, exports, fleet, tenants, auth, health, docs, console)

@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import Any
 
-from quart import Blueprint, Response, current_app, redirect
+from quart import Blueprint, Response, current_app
 
 from control_plane.auth import PUBLIC, access
 from control_plane.openapi import describes, document, paths_of, summary_of
@@ -34,15 +34,6 @@ code {{ font-size: .95em }}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 blueprint = Blueprint("docs", __name__)
-
-
-@blueprint.get("/")
-@access(PUBLIC, rate="probe")
-@describes(media="text/html", status=303)
-async def home() -> Response:
-    """To the description of the API."""
-    response: Response = redirect("/docs", 303)  # type: ignore[assignment]
-    return response
 
 
 @blueprint.get("/openapi.json")

@@ -47,7 +47,7 @@ async def print_addresses(stack: Stack, sign_in: str | None = None) -> None:
     if sign_in is not None:
         lines += [
             f"sign in   {sign_in}",
-            "          (once, within 10 minutes: the browser then needs no key for 12 hours; it opens /docs)",
+            "          (once, within 10 minutes: the browser then needs no key for 12 hours; it opens the console)",
         ]
     if stack.options.town:
         lines.append("town      http://directory.town.test/ (through the stack's browsers only)")

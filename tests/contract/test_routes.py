@@ -24,6 +24,8 @@ PUBLIC_PATHS = {
     "/api/health",
     "/api/metrics",
     "/auth/link/{secret}",
+    "/console",
+    "/console/{name}",
     "/docs",
     "/health",
     "/health/live",
