@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test faults soak upgrade lint bench lock clean setup chromium libreoffice
+.PHONY: help demo up test e2e faults soak upgrade lint bench lock clean setup chromium libreoffice
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 demo: chromium ## scrape the bundled sample town with real Chromes into leads.csv
 	@$(BIN)/python -m infra.demo
@@ -17,6 +17,9 @@ up: chromium ## run the whole stack on this machine until Ctrl-C
 
 test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: chromium tests/e2e/node_modules ## use the console in a real Chromium, in front of a whole stack
+	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
 
 faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
@@ -41,9 +44,13 @@ lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 take
 	@infra/bootstrap/lock.sh
 
 clean: ## remove what was built and stored, the environment included
-	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json
+	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json tests/e2e/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+tests/e2e/node_modules: tests/e2e/package-lock.json
+	@npm ci --prefix tests/e2e --no-audit --no-fund --silent
+	@touch $@
 
 setup:
 	@$(PYTHON) -m infra.bootstrap.environment

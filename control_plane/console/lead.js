@@ -5,6 +5,19 @@ import { h } from "./dom.js";
 import { address, moment, plural, webAddress, words } from "./format.js";
 import { badge, dialog, loading, notice } from "./parts.js";
 
+const EMPTY = { phones: [], emails: [], categories: [], opening_hours: [], socials: {}, score_reasons: [], rating: null, review_count: null };
+const MAX_SOURCES = 20;
+const EMPTY_PHONE = { kind: "voice", validation_status: "invalid" };
+
+/** A lead with all its members: lists and filters leave out what has its default. */
+export function whole(lead) {
+  const phones = (lead.phones ?? []).map((phone) => ({ ...EMPTY_PHONE, ...phone }));
+  return { ...EMPTY, ...lead, phones };
+}
+
+/** What a lead is called. */
+export const nameOf = (lead) => lead.display_name || address(lead.website) || "Unnamed";
+
 /** Opens the lead in a dialog over the list. */
 export function showLead(id, name, signal) {
   return dialog(name, () => {
@@ -17,7 +30,7 @@ export function showLead(id, name, signal) {
 async function load(id, body, signal) {
   try {
     const { lead, observations } = await get(`/api/leads/${encodeURIComponent(id)}`, signal);
-    body.replaceChildren(...parts(lead, observations));
+    body.replaceChildren(...parts(whole(lead), observations));
   } catch (problem) {
     if (isAbort(problem)) return;
     if (!(problem instanceof Problem)) throw problem;
@@ -29,6 +42,7 @@ async function load(id, body, signal) {
 
 function parts(lead, observations) {
   const place = lead.address ?? {};
+  const sources = new Set(observations.map((each) => each.source_url).filter(Boolean));
   const city = [place.postal_code, place.city].filter(Boolean).join(" ");
   return [
     h(
@@ -52,7 +66,7 @@ function parts(lead, observations) {
       ...fact("About", [lead.description]),
       ...fact("First seen", [moment(lead.first_seen_at)]),
       ...fact("Last seen", [moment(lead.last_seen_at)]),
-      ...fact(`Found on ${plural(observations.length, "page")}`, observations.slice(0, 20).map((each) => link(each.source_url))),
+      ...fact(`Found on ${plural(sources.size, "page")}`, [...sources].slice(0, MAX_SOURCES).map((url) => link(url))),
     ),
   ];
 }

@@ -5,7 +5,7 @@ import { h, say, show } from "./dom.js";
 import { exportDialog } from "./exports.js";
 import { FACETS, Filters, readFilters, writeFilters } from "./filters.js";
 import { address, ago, number, webAddress } from "./format.js";
-import { showLead } from "./lead.js";
+import { nameOf, showLead, whole } from "./lead.js";
 import { button, empty, heading, loading, notice } from "./parts.js";
 
 const PAGE = 50;
@@ -95,7 +95,7 @@ export function showLeads(view, { query, signal, can }) {
     try {
       const [found, facets] = await Promise.all([
         post("/api/filters/leads", page, { signal: current }),
-        counting ? post("/api/filters/facets", { where, fields: FACETS.map(({ name }) => name), limit: 12 }, { signal: current }) : null,
+        counting ? post("/api/filters/facets", { where, fields: FACETS.map(({ name }) => name), limit: 8 }, { signal: current }) : null,
       ]);
       trouble.set("");
       if (facets) filters.fill(facets.facets);
@@ -112,7 +112,7 @@ export function showLeads(view, { query, signal, can }) {
   function fill(found) {
     total = found.total;
     const first = (cursors.length - 1) * PAGE;
-    body.replaceChildren(...found.items.map((lead) => leadRow(lead, signal)));
+    body.replaceChildren(...found.items.map((lead) => leadRow(whole(lead), signal)));
     say(count, `${number(total)} ${total === 1 ? "lead" : "leads"} · ${number(Math.round(found.took_ms))} ms`);
     show(wait, false);
     show(none, !total);
@@ -143,7 +143,7 @@ function whereOf(chosen) {
 function leadRow(lead, signal) {
   const [phone] = lead.phones;
   const more = lead.phones.length > 1 ? ` +${lead.phones.length - 1}` : "";
-  const name = lead.display_name ?? address(lead.website) ?? "Unnamed";
+  const name = nameOf(lead);
   const site = webAddress(lead.website);
   return h(
     "tr",

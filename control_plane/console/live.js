@@ -136,7 +136,8 @@ export class Live {
     this.#drawn = now;
     this.#layer.replaceChildren(
       ...boxes.map(({ phone, coordinates: { x, y, width, height } }) => {
-        const box = h("div", { class: y < 0.08 ? "live-box low" : "live-box", data: { phone } }, h("span", { class: "live-label" }, icon("phone"), phone));
+        const side = x + width > 0.8 ? "live-box before" : "live-box"; // where the mark has room, and covers least
+        const box = h("div", { class: side, data: { phone } }, h("span", { class: "live-mark" }, icon("phone"), h("span", { class: "unseen" }, phone)));
         Object.assign(box.style, { left: `${x * 100}%`, top: `${y * 100}%`, width: `${width * 100}%`, height: `${height * 100}%` });
         return box;
       }),

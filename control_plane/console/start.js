@@ -6,6 +6,7 @@ import { words } from "./format.js";
 import { button, buttonLink, heading, notice } from "./parts.js";
 
 const MAX_QUERIES = 50;
+const HINT = `One a line, up to ${MAX_QUERIES}.`;
 
 export function showStart(view, { signal, title }) {
   title("New task");
@@ -14,14 +15,13 @@ export function showStart(view, { signal, title }) {
   const platforms = h("div", { class: "choices" });
   const objective = h("select", { id: "lead_objective" }, h("option", { value: "" }, "None"));
   const suggestions = h("datalist", { id: "business-types" });
-  const count = h("span", { class: "hint" }, "");
   const queries = h("textarea", { id: "queries", rows: 5, placeholder: "https://example.com", spellcheck: "false", autocapitalize: "off", on: { input: counted } });
   const start = button("Start task", { icon: "play", kind: "primary" });
   start.type = "submit";
   const key = { body: "", value: "" };
 
   const fields = {
-    queries: field("queries", "Web addresses", queries, `One a line, up to ${MAX_QUERIES}.`),
+    queries: field("queries", "Web addresses", queries, HINT),
     platforms: group("platforms", "What they are", platforms),
     max_results: field("max_results", "Most leads", numeric("max_results", { min: 1, max: 1_000_000 }), "Empty: all there are."),
     max_parallel: field("max_parallel", "Browsers at once", numeric("max_parallel", { min: 1, max: 50, placeholder: "2" })),
@@ -52,7 +52,7 @@ export function showStart(view, { signal, title }) {
   const form = h(
     "form",
     { class: "start", noValidate: true, on: { submit } },
-    h("div", { class: "card" }, fields.queries.element, count, fields.platforms.element),
+    h("div", { class: "card" }, fields.queries.element, fields.platforms.element),
     more,
     trouble.element,
     h("div", { class: "form-foot" }, buttonLink("Cancel", "#/tasks"), start),
@@ -78,7 +78,8 @@ export function showStart(view, { signal, title }) {
   }
 
   function counted() {
-    say(count, lines().length > 1 ? `${lines().length} of ${MAX_QUERIES}` : "");
+    const count = lines().length;
+    say(fields.queries.hint, count > 1 ? `${HINT} ${count} so far.` : HINT);
   }
 
   /** What the API gets: only what was filled in, so that its own defaults hold for the rest. */
@@ -149,9 +150,10 @@ export function showStart(view, { signal, title }) {
 /** A labelled control with a hint and a place for what is wrong with it. */
 function field(name, label, input, hint = "") {
   const error = h("p", { class: "field-error", id: `${name}-error`, hidden: true });
-  input.setAttribute("aria-describedby", `${name}-error${hint ? ` ${name}-hint` : ""}`);
-  const element = h("div", { class: `field field-${name}` }, h("label", { htmlFor: name }, label), input, error, hint && h("p", { class: "hint", id: `${name}-hint` }, hint));
-  return { element, input, fail: (text) => failed(error, text, input) };
+  input.setAttribute("aria-describedby", `${name}-error ${name}-hint`);
+  const below = h("p", { class: "hint", id: `${name}-hint` }, hint);
+  const element = h("div", { class: "field" }, h("label", { htmlFor: name }, label), input, error, below);
+  return { element, input, hint: below, fail: (text) => failed(error, text, input) };
 }
 
 function group(name, label, choices) {

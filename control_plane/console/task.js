@@ -5,6 +5,7 @@ import { Connection } from "./connection.js";
 import { ENDED, actions } from "./control.js";
 import { every, h, say, show } from "./dom.js";
 import { address, clock, duration, moment, number, plural } from "./format.js";
+import { nameOf, whole } from "./lead.js";
 import { Live } from "./live.js";
 import { badge, buttonLink, heading, loading, notice, tile } from "./parts.js";
 
@@ -38,7 +39,7 @@ function open(view, first, { signal, can, title }) {
   const trouble = notice();
   const gap = notice();
   const doing = can("tasks:write") ? actions({ changed: () => refresh(), failed: trouble.set, signal }) : null;
-  const head = heading(first.queries[0] ?? id, doing?.element);
+  const head = heading(address(first.queries[0]) || id, doing?.element);
   const tiles = { leads: tile("Leads"), pages: tile("Pages"), units: tile("Units"), time: tile("Running") };
   const now = h("p", { class: "task-now" });
   const bar = h("progress", { class: "bar", max: 1, value: 0, "aria-label": "Units done" });
@@ -66,7 +67,7 @@ function open(view, first, { signal, can, title }) {
     bar,
     h("div", { class: "task-grid" }, h("div", { class: "task-main" }, live?.element, now), leads.element, log.element),
   );
-  title(first.queries[0] ?? id);
+  title(address(first.queries[0]) || id);
   head.name.focus({ preventScroll: true });
 
   let last = "";
@@ -201,7 +202,7 @@ class Found {
     show(this.#none, false);
     for (const lead of leads.slice(-MAX_LEADS)) {
       this.#rows.get(lead.lead_id)?.remove();
-      const row = foundRow(lead);
+      const row = foundRow(whole(lead));
       this.#rows.delete(lead.lead_id);
       this.#rows.set(lead.lead_id, row);
       this.#list.prepend(row);
@@ -220,7 +221,7 @@ function foundRow(lead) {
     "li",
     { data: { lead: lead.lead_id } },
     h("span", { class: "score", data: { band: lead.score_band ?? "cold" }, title: "score" }, number(lead.score)),
-    h("span", { class: "found-who" }, h("strong", {}, lead.display_name ?? address(lead.website) ?? "Unnamed"), h("span", { class: "row-about" }, [lead.address?.city, address(lead.website)].filter(Boolean).join(" · "))),
+    h("span", { class: "found-who" }, h("strong", {}, nameOf(lead)), h("span", { class: "row-about" }, [lead.address?.city, address(lead.website)].filter(Boolean).join(" · "))),
     h("span", { class: "found-how" }, h("span", { class: "phone-number" }, phone ? (phone.international ?? phone.raw) : ""), h("span", { class: "row-about" }, lead.emails[0] ?? "")),
   );
 }

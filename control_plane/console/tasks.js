@@ -3,7 +3,7 @@
 import { Problem, get, isAbort } from "./api.js";
 import { actions } from "./control.js";
 import { Rows, every, h, say, show } from "./dom.js";
-import { ago, duration, number, plural } from "./format.js";
+import { address, ago, duration, number, plural } from "./format.js";
 import { badge, button, buttonLink, empty, heading, loading, notice, tile } from "./parts.js";
 
 const PAGE = 25;
@@ -72,7 +72,7 @@ export function showTasks(view, { query, signal, can }) {
     tiles.running.set(number(queue.running), queue.paused ? `${number(queue.paused)} paused` : "");
     tiles.pending.set(number(queue.pending), queue.queued_units ? `${plural(queue.queued_units, "unit")} in the fleet’s queue` : "");
     tiles.completed.set(number(queue.completed), queue.failed ? `${number(queue.failed)} failed` : "");
-    tiles.wait.set(eta === null ? "unknown" : eta < 1 ? "none" : duration(eta), eta === null ? "no slot serves right now" : "");
+    tiles.wait.set(eta === null ? "Unknown" : eta < 1 ? "No wait" : duration(eta), eta === null ? "no slot serves right now" : "");
     rows.set(list.tasks);
     show(wait, false);
     show(none, !list.tasks.length);
@@ -97,7 +97,7 @@ function taskRow(task, can, changed, trouble, signal) {
   return {
     element,
     update(now) {
-      say(name, now.queries[0] ?? now.task_id);
+      say(name, address(now.queries[0]) || now.task_id);
       const more = now.queries.length > 1 ? `and ${number(now.queries.length - 1)} more · ` : "";
       say(about, `${more}${now.platforms.join(", ")}`);
       state.set(now.status);
