@@ -1,4 +1,4 @@
-"""The console: a page and its modules, styles and pictures, served from memory as they lie in ``control_plane/console``.
+"""The console: a page, its modules, styles and pictures, served from memory as they lie in ``control_plane/console``.
 
 They hold no secrets and are public; what they show comes from the API, under the session of who signed in.
 """
@@ -54,7 +54,7 @@ class Asset:
 
 
 def _assets(folder: Path) -> Mapping[str, Asset]:
-    """All files of ``folder`` by their names. A suffix without a content type is a KeyError at start, not at run time."""
+    """All files of ``folder`` by their names. A suffix without a content type is a KeyError, and at start at that."""
     found = {}
     for path in sorted(folder.iterdir()):
         body = path.read_bytes()

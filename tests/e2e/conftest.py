@@ -49,7 +49,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def console(page: Page, client: Client) -> AsyncIterator[Console]:
-    """The console, signed in. The test fails when the page had an error, broke its own policy, or asked another host."""
+    """The console, signed in. A test fails when the page had an error, broke its own policy, or asked another host."""
     console = Console(page, client.stack.url)
     await console.sign_in(client.stack.api_key)
     yield console

@@ -19,7 +19,7 @@ _SERIOUS = {"serious", "critical"}
 
 
 class Console:
-    """A tab that shows the console of ``url``. ``faults`` are errors of the page and requests that left for elsewhere."""
+    """A tab that shows the console of ``url``. ``faults`` are errors of the page and requests to other hosts."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
