@@ -57,7 +57,7 @@ export function showLeads(view, { query, signal, can }) {
       h(
         "div",
         { class: "leads-main" },
-        h("div", { class: "result-bar" }, opener, count, h("label", { class: "sort", htmlFor: "sort" }, "Sort"), sorting),
+        h("div", { class: "result-bar" }, opener, count, h("span", { class: "sorting" }, h("label", { class: "muted", htmlFor: "sort" }, "Sort"), sorting)),
         trouble.element,
         h("div", { class: "card flush results" }, wait, none, table, pager),
       ),
@@ -142,7 +142,8 @@ function whereOf(chosen) {
 
 function leadRow(lead, signal) {
   const [phone] = lead.phones;
-  const more = lead.phones.length > 1 ? ` +${lead.phones.length - 1}` : "";
+  const more = lead.phones.length > 1 && h("span", { class: "muted" }, ` +${lead.phones.length - 1}`);
+  const nothing = () => h("span", { class: "muted nothing" }, "–");
   const name = nameOf(lead);
   const site = webAddress(lead.website);
   return h(
@@ -154,9 +155,9 @@ function leadRow(lead, signal) {
       h("button", { type: "button", class: "row-name", on: { click: () => showLead(lead.lead_id, name, signal) } }, name),
       site ? h("a", { class: "row-about", href: site, rel: "noopener noreferrer", target: "_blank" }, address(lead.website)) : h("span", { class: "row-about" }, lead.categories[0] ?? ""),
     ),
-    h("td", { data: { label: "Phone" } }, phone ? h("span", { class: "phone-number", data: { validity: phone.validation_status }, title: phone.validation_status }, phone.international ?? phone.raw) : h("span", { class: "muted" }, "–"), h("span", { class: "muted" }, more)),
-    h("td", { class: "cut", data: { label: "E-mail" } }, lead.emails[0] ?? h("span", { class: "muted" }, "–")),
-    h("td", { data: { label: "City" } }, [lead.address?.city, lead.address?.country].filter(Boolean).join(", ") || h("span", { class: "muted" }, "–")),
+    h("td", { data: { label: "Phone" } }, phone ? h("span", {}, h("span", { class: "phone-number", data: { validity: phone.validation_status }, title: phone.validation_status }, phone.international ?? phone.raw), more) : nothing()),
+    h("td", { class: "cut", data: { label: "E-mail" } }, lead.emails[0] ?? nothing()),
+    h("td", { data: { label: "City" } }, [lead.address?.city, lead.address?.country].filter(Boolean).join(", ") || nothing()),
     h("td", { data: { label: "Score" } }, h("span", { class: "score", data: { band: lead.score_band ?? "cold" } }, number(lead.score))),
     h("td", { class: "muted", data: { label: "Seen" } }, ago(lead.last_seen_at)),
   );

@@ -1,4 +1,4 @@
-"""A whole stack with two slots and the sample town, and a real Chromium in front of it."""
+"""A whole stack with two slots, the sample town and a gated site, and a real Chromium in front of it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ async def gate() -> AsyncIterator[Gate]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> AsyncIterator[Client]:
     allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
-    options = Options(state=tmp_path_factory.mktemp("stack"), slots=2, town=True, egress_allow=allowed)
-    async with client_of(options) as client:
+    state = tmp_path_factory.mktemp("stack")
+    async with client_of(Options(state=state, nodes=0, slots=2, town=True, egress_allow=allowed)) as client:
+        await client.stack.add_node("node-1")  # comes up beside the first tests: a Chrome takes long on busy cores
         yield client
 
 

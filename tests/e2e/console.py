@@ -11,7 +11,7 @@ from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 PROBES = (Path(__file__).parent / "probes.js").read_text(encoding="utf-8")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 90_000
 """For what waits for a browser of the fleet; on busy cores a Chrome takes long to come up."""
 
 _AXE_RUN = "() => axe.run(document, {resultTypes: ['violations']})"

@@ -74,6 +74,25 @@ async def test_what_the_api_refuses_stands_at_the_field(console: Console) -> Non
     await expect(page.get_by_label("Webhook")).to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_view_is_sound_on_a_phone(console: Console, scheme: Any) -> None:
+    page = console.page
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.emulate_media(color_scheme=scheme)
+    for place in ("Tasks", "Leads", "Exports", "Fleet", "Health"):
+        await console.go(place)
+        await expect(page.locator(".loading:visible")).to_have_count(0)
+        assert await console.violations() == [], place
+        assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360, place
+    await console.go("Leads")
+    await page.get_by_role("button", name="Filters").press("Enter")
+    await expect(page.get_by_role("complementary", name="Filters")).to_be_visible()
+    await console.go("Tasks")
+    await page.get_by_role("link", name="New task").click()
+    assert await console.violations() == []
+    assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360
+
+
 async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Console, client: Client) -> None:
     page = console.page
     task = await console.start(*[CLOCK] * 50)
@@ -196,25 +215,6 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
         return bool(node["state"] != "up" or node["generation"] > generation)
 
     await wait_until(left, timeout=60, description="the node to drain")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_view_is_sound_on_a_phone(console: Console, scheme: Any) -> None:
-    page = console.page
-    await page.set_viewport_size({"width": 360, "height": 740})
-    await page.emulate_media(color_scheme=scheme)
-    for place in ("Tasks", "Leads", "Exports", "Fleet", "Health"):
-        await console.go(place)
-        await expect(page.locator(".loading:visible")).to_have_count(0)
-        assert await console.violations() == [], place
-        assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360, place
-    await console.go("Leads")
-    await page.get_by_role("button", name="Filters").press("Enter")
-    await expect(page.get_by_role("complementary", name="Filters")).to_be_visible()
-    await console.go("Tasks")
-    await page.get_by_role("link", name="New task").click()
-    assert await console.violations() == []
-    assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360
 
 
 def _assert_on_patch(seen: dict[str, Any], ratio: str) -> None:
