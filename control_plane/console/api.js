@@ -25,7 +25,7 @@ export async function call(method, path, { body, headers = {}, signal, accept = 
     headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  if (answer.ok || accept.includes(answer.status)) return answer.json();
+  if (answer.ok || accept.includes(answer.status)) return bodyOf(answer);
   const problem = await problemOf(answer);
   if (problem.status === 401 && !headers.Authorization) window.dispatchEvent(new Event(SIGNED_OUT));
   throw problem;
@@ -55,6 +55,15 @@ async function reach(path, options) {
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new Problem(0, SENTENCES[0]);
+  }
+}
+
+async function bodyOf(answer) {
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new Problem(0, "The answer could not be read: it was cut off, or something else than Leadfleet answered.");
   }
 }
 

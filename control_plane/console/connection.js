@@ -25,7 +25,7 @@ export class Connection {
     const { signal } = options;
     signal.addEventListener("abort", () => this.close());
     window.addEventListener("online", () => this.#hurry(), { signal });
-    window.addEventListener("offline", () => this.#socket?.close(), { signal });
+    window.addEventListener("offline", () => this.#drop(), { signal });
     document.addEventListener("visibilitychange", () => this.#hurry(), { signal });
   }
 
@@ -78,13 +78,20 @@ export class Connection {
     this.#timer = setTimeout(() => {
       if (socket !== this.#socket) return;
       if (performance.now() - this.#heard > SILENCE_MS) {
-        socket.close();
-        this.#lost(true); // the browser would wait for the other side's goodbye
+        this.#drop();
         return;
       }
       socket.send("ping");
       this.#beat(socket);
     }, PING_MS);
+  }
+
+  /** Gives the socket up without waiting for the other side's goodbye, which may never come. */
+  #drop() {
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#lost(true);
+    socket.close();
   }
 
   async #lost(opened) {

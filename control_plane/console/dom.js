@@ -80,8 +80,11 @@ export function every(seconds, step, signal) {
       return;
     }
     busy = true;
-    await step();
-    busy = false;
+    try {
+      await step();
+    } finally {
+      busy = false;
+    }
     if (signal.aborted) return;
     timer = setTimeout(run, again ? 0 : seconds * 1000);
     again = false;

@@ -76,7 +76,7 @@ class Session {
     this.#view.abort();
     this.#view = new AbortController();
     const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-    const [name, ...rest] = path.split("/").map(decodeURIComponent);
+    const [name, ...rest] = path.split("/").map(decoded);
     const place = PLACES.find((each) => each.name === (name || "tasks")) ?? PLACES[0];
     for (const [each, link] of this.#links) {
       if (each === place.name) link.setAttribute("aria-current", "page");
@@ -110,6 +110,14 @@ class Session {
       if (!(problem instanceof Problem)) throw problem;
     }
     signedOut("You are signed out.");
+  }
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // an address that somebody mistyped names nothing
   }
 }
 

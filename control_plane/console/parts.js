@@ -131,7 +131,10 @@ export function dialog(title, build, { signal, wide = false } = {}) {
       h("header", { class: "dialog-head" }, name, button("Close", { icon: "close", bare: true, on: { click: leave } })),
       ...[build(close)].flat(),
     );
-    element.addEventListener("click", (event) => event.target === element && close());
+    element.addEventListener("click", ({ target, clientX: x, clientY: y }) => {
+      const { left, top, right, bottom } = element.getBoundingClientRect();
+      if (target === element && (x < left || x > right || y < top || y > bottom)) close(); // on the backdrop
+    });
     element.addEventListener("close", () => {
       signal?.removeEventListener("abort", leave);
       element.remove();

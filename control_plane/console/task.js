@@ -76,7 +76,9 @@ function open(view, first, { signal, can, title }) {
   const connection = new Connection({
     url: () => `/api/scraper/ws/events/${encodeURIComponent(id)}${last ? `?last_event_id=${last}` : ""}`,
     onMessage(data) {
-      queue.push(JSON.parse(data));
+      const event = JSON.parse(data);
+      if (event.id) last = event.id; // before it is shown: a socket that comes back at once goes on behind it
+      queue.push(event);
       timer ||= setTimeout(flush, FLUSH_MS);
     },
     onState(now, { attempt, delay }) {
@@ -110,7 +112,6 @@ function open(view, first, { signal, can, title }) {
     const found = [];
     let ended = false;
     for (const event of events) {
-      if (event.id) last = event.id;
       if (event.type === "connected") connection.retryAfter(event.retry_ms);
       else if (event.type === "log") lines.push(event);
       else if (event.type === "result") found.push(event.data);

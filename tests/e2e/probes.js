@@ -8,6 +8,15 @@
     return copy.getImageData(0, 0, canvas.width, canvas.height);
   },
 
+  /** Where the parts of the task's view lie, in pixels of the page. */
+  layout() {
+    const parts = document.querySelectorAll(".head, .tiles, .tile, .bar, .live-stage, .panel");
+    return [...parts].map((part) => {
+      const { left, top, width, height } = part.getBoundingClientRect();
+      return [part.className, left + scrollX, top + scrollY, width, height].join(" ");
+    });
+  },
+
   /** A number that changes when the picture does. */
   fingerprint() {
     let sum = 0;
