@@ -11,7 +11,7 @@ from quart import websocket
 
 from control_plane import telemetry
 from control_plane.auth import offered_subprotocol
-from control_plane.streams.events import Resume, retry_ms
+from control_plane.streams.events import Resume, array, retry_ms
 from control_plane.streams.frames import Viewer
 from control_plane.streams.hub import Tail
 from fleet.cancellation import end_all
@@ -94,12 +94,14 @@ class Socket:
         await self.close(RESTART, "connect again, behind the last message you saw")
 
 
-async def send_events(socket: Socket, tail: Tail, start: Resume) -> None:
+async def send_events(socket: Socket, tail: Tail, start: Resume, batch_s: float = 0.0) -> None:
+    """A message an event; with ``batch_s`` an array of all that came within so many seconds."""
     if start.gap:
         await socket.send(orjson.dumps({"type": "gap", "id": start.after}).decode())
     while True:
-        for event in await tail.next():
-            await socket.send(event.text)
+        events = await tail.next(gather_s=batch_s)
+        for message in [array(events)] if batch_s else [event.text for event in events]:
+            await socket.send(message)
 
 
 async def send_pictures(socket: Socket, viewer: Viewer) -> None:
