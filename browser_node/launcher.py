@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-AUTOGROUP, GROUPS_SESSIONS = "/proc/self/autogroup", "/proc/sys/kernel/sched_autogroup_enabled"  # sched(7)
+AUTOGROUP = "/proc/self/autogroup"  # sched(7)
 
 NICENESS = 5
 """A third of the share that others get of a processor that all want."""
@@ -49,18 +49,8 @@ def main(starter: int, death: int, steps_back: bool, command: list[str]) -> None
 def _step_back() -> None:
     """As far as this kernel lets us: a part that it knows nothing of, or forbids, costs the others nothing but time."""
     os.nice(NICENESS)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            if (
-                _read(GROUPS_SESSIONS).strip() == b"1"
-            ):  # then it is the session that has a share, however nice its parts,
-                os.write(os.open(AUTOGROUP, os.O_WRONLY), str(NICENESS).encode())
-                # and they can be such as count for nothing when the kernel looks for a processor that is free.
-                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def _read(path: str) -> bytes:
-    return os.read(os.open(path, os.O_RDONLY), 64)
+    with contextlib.suppress(OSError):  # where sessions have shares, one counts as a whole, however nice its processes
+        os.write(os.open(AUTOGROUP, os.O_WRONLY), str(NICENESS).encode())
 
 
 if __name__ == "__main__":

@@ -39,9 +39,6 @@ def marked(spec: ChromeSpec) -> list[int]:
     return found
 
 
-GROUPS_SESSIONS = Path("/proc/sys/kernel/sched_autogroup_enabled")
-
-
 def share_of_session(pid: int) -> str:
     """What the kernel says of it as a whole: ``/autogroup-7 nice 0``."""
     return Path(f"/proc/{pid}/autogroup").read_text().strip()
@@ -75,21 +72,18 @@ async def test_a_launch_cancelled_while_chrome_starts_leaves_nothing(spec: Chrom
 
 
 @pytest.mark.skipif(
-    not GROUPS_SESSIONS.exists() or GROUPS_SESSIONS.read_text() != "1\n" or os.geteuid() != 0,
+    not Path("/proc/self/autogroup").exists() or os.geteuid() != 0,
     reason="the kernel does not weigh sessions, or need not take our wish",
 )
 async def test_what_chrome_runs_leaves_the_processor_to_others(spec: ChromeSpec, tmp_path: Path) -> None:
     ours = share_of_session(os.getpid())
     chrome = await Chrome.launch(spec, tmp_path / "state" / "slots" / "0")
     try:
-        policies = {os.sched_getscheduler(pid) for pid in marked(spec)}
         share = share_of_session(chrome.pid)
     finally:
         await chrome.stop()
-    assert policies == {os.SCHED_IDLE}
     assert share.endswith(" nice 5")
     assert share_of_session(os.getpid()) == ours
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 async def test_a_chrome_that_says_no_port_is_quoted_and_cleaned_up(spec: ChromeSpec, tmp_path: Path) -> None:
