@@ -70,14 +70,14 @@ class _Client:
             async with start.door:
                 socket = await opened.enter_async_context(session.ws_connect(crowd.url, headers=headers))
                 await socket.receive()  # says that we are connected
+                await _caught_up(socket)
             await start.ready.wait()
             from_ms = time.time() * 1000
             async for message in socket:
-                now_ms, told = time.time() * 1000, json.loads(message.data)
-                for event in told if isinstance(told, list) else [told]:
-                    said_ms = int(event["id"].partition("-")[0])
-                    if said_ms >= from_ms:
-                        late.append(now_ms - said_ms)
+                now_ms = time.time() * 1000
+                for event in _events(message):
+                    if _said_ms(event) >= from_ms:
+                        late.append(now_ms - _said_ms(event))
                         self.ids.append(event["id"])
 
 
@@ -103,6 +103,23 @@ async def _all(crowd: Crowd) -> dict[str, Any]:
         twice += len(places) - len(own)
         lost += (max(own) - min(own) + 1 - len(own)) if own else len(order)
     return {"late": late, "lost": lost, "twice": twice, "events": len(order)}
+
+
+async def _caught_up(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Read what happened before we came: all of it is sent to who does not say what they know."""
+    now_ms = time.time() * 1000
+    async for message in socket:
+        if _said_ms(_events(message)[-1]) >= now_ms:
+            return
+
+
+def _events(message: aiohttp.WSMessage) -> list[dict[str, Any]]:
+    told = json.loads(message.data)
+    return told if isinstance(told, list) else [told]
+
+
+def _said_ms(event: dict[str, Any]) -> int:
+    return int(event["id"].partition("-")[0])
 
 
 def _position(event: str) -> tuple[int, int]:
