@@ -23,6 +23,7 @@ from infra.bench.extraction import extraction
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
 from infra.bench.scale import scale
+from infra.bench.streams import streams
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -163,6 +164,7 @@ ALONE = {
     "recovery_agent_death": recovery.agent_death,
     "recovery_valkey_back": recovery.valkey_back,
     "scale": scale,
+    "streams": streams,
 }
 """Parts that need no stack, or one of their own."""
 
