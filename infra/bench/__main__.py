@@ -20,6 +20,7 @@ from rich.table import Table
 
 from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
+from infra.bench.frames import frames
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
 from infra.bench.scale import scale
@@ -157,6 +158,7 @@ class Bench:
 ALONE = {
     "extraction": extraction,
     "failover": overload.failover,
+    "frames": frames,
     "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,

@@ -117,9 +117,9 @@ def fakes(stack: Stack, number: int, habits: Habits) -> FakeNodes:
     return FakeNodes(stack.redis_url, Keys(stack.options.fleet), names, habits=habits)
 
 
-async def start(stack: Stack, query: str) -> str:
+async def start(stack: Stack, query: str, platform: str = "directory") -> str:
     headers = {"Authorization": f"Bearer {stack.api_key}"}
-    body = {"queries": [query], "platforms": ["directory"]}
+    body = {"queries": [query], "platforms": [platform]}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.post(stack.url + "/api/scraper/start", json=body) as answer,
