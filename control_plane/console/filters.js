@@ -2,7 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { number, words } from "./format.js";
-import { button } from "./parts.js";
+import { button, loading } from "./parts.js";
 
 const TYPING_MS = 250;
 
@@ -46,6 +46,7 @@ export class Filters {
   #inputs = new Map();
   #task;
   #timer = 0;
+  #wait = loading(9);
 
   constructor(chosen, changed) {
     this.#chosen = chosen;
@@ -56,7 +57,7 @@ export class Filters {
       "aside",
       { class: "filters", id: "filters", "aria-label": "Filters" },
       h("div", { class: "card" }, search, this.#task, h("fieldset", { class: "filter-group" }, h("legend", {}, "Contact"), ...Object.entries(SWITCHES).map(([name, label]) => this.#switch(name, label)))),
-      h("div", { class: "card" }, ...FACETS.map((facet) => this.#facet(facet))),
+      h("div", { class: "card" }, this.#wait, ...FACETS.map((facet) => this.#facet(facet))),
       h("div", { class: "card filter-ranges" }, this.#input("score_min", "Score at least", { type: "number", min: "0", max: "100", placeholder: "0" }), this.#input("date_from", "Seen from", { type: "date" }), this.#input("date_to", "Seen until", { type: "date" })),
       button("Clear filters", { kind: "wide", on: { click: () => this.clear() } }),
     );
@@ -82,6 +83,7 @@ export class Filters {
 
   /** New counts by facet. What is chosen stays in the list although nothing may match it any more. */
   fill(facets) {
+    show(this.#wait, false);
     for (const { name } of FACETS) {
       const { list, group } = this.#lists.get(name);
       const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
