@@ -7,3 +7,59 @@ BIN := $(VENV)/bin
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
 .PHONY: help demo up test e2e faults soak upgrade lint bench lock clean setup chromium libreoffice
+
+help: ## list the targets
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+demo: chromium ## scrape the bundled sample town with real Chromes into leads.csv
+	@$(BIN)/python -m infra.demo
+
+up: chromium ## run the whole stack on this machine until Ctrl-C
+	@$(BIN)/leadfleet up
+
+test: chromium libreoffice ## run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: chromium tests/e2e/node_modules ## use the console in a real Chromium, in front of a whole stack
+	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
+
+faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
+	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration -m faults $(ARGS)
+	@LEADFLEET_TEST_CLUSTER=1 $(BIN)/python -m pytest $(IN_A_CLUSTER) $(ARGS)
+
+soak: chromium ## run the slow tests that kill and starve for minutes; MINUTES=60 SEED=7 OUT=folder for the fleet's
+	@LEADFLEET_SOAK_MINUTES=$(MINUTES) LEADFLEET_SOAK_SEED=$(SEED) LEADFLEET_SOAK_OUT=$(OUT) \
+		$(BIN)/python -m pytest -m soak -s $(ARGS)
+
+upgrade: chromium ## upgrade a running stack under load to another version of the messages
+	@$(BIN)/python -m infra.upgrade
+
+lint: setup ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
+	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))
+
+lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 takes the newest
+	@infra/bootstrap/lock.sh
+
+clean: ## remove what was built and stored, the environment included
+	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json tests/e2e/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+tests/e2e/node_modules: tests/e2e/package-lock.json
+	@npm ci --prefix tests/e2e --no-audit --no-fund --silent
+	@touch $@
+
+setup:
+	@$(PYTHON) -m infra.bootstrap.environment
+
+chromium: setup
+	@$(BIN)/python -m infra.bootstrap.chromium
+
+libreoffice: setup
+	@$(BIN)/python -m infra.bootstrap.libreoffice
