@@ -52,7 +52,9 @@ class Console:
         await self.go("Tasks")
         await page.get_by_role("link", name="New task").click()
         await page.get_by_label("Web addresses").fill("\n".join(addresses))
-        for box in await page.get_by_role("group", name="What they are").get_by_role("checkbox").all():
+        boxes = page.get_by_role("group", name="What they are").get_by_role("checkbox")
+        await expect(boxes.first).to_be_visible()
+        for box in await boxes.all():
             await box.set_checked(await box.get_attribute("value") == platform)
         await page.get_by_role("button", name="Start task").click()
         await page.wait_for_url("**#/tasks/tsk_*")
