@@ -2,6 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { h, say, show } from "./dom.js";
+import { plural } from "./format.js";
 import { button, icon } from "./parts.js";
 
 const FPS = 15;
@@ -162,7 +163,7 @@ export class Live {
     const since = performance.now() - RATE_OVER_MS;
     this.#times = this.#times.filter((time) => time > since);
     const rate = Math.round(this.#times.length / (RATE_OVER_MS / 1000));
-    say(this.#rate, this.#resting || !this.#shown ? "Not live" : rate ? `${rate} pictures/s` : "Live · page stands still");
+    say(this.#rate, this.#resting || !this.#shown ? "Not live" : rate ? `${plural(rate, "picture")} a second` : "Live · page stands still");
   }
 
   #fullScreen() {
