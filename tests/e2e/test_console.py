@@ -85,7 +85,7 @@ async def test_every_view_is_sound_on_a_phone(console: Console, scheme: Any) -> 
         assert await console.violations() == [], place
         assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360, place
     await console.go("Leads")
-    await page.get_by_role("button", name="Filters").press("Enter")
+    await page.get_by_role("button", name="Filters", exact=True).press("Enter")
     await expect(page.get_by_role("complementary", name="Filters")).to_be_visible()
     await console.go("Tasks")
     await page.get_by_role("link", name="New task").click()
