@@ -27,6 +27,7 @@ class Console:
         self._refusals = 1  # nobody is signed in yet, which the first call is told
         self._losses = False
         page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         page.on("pageerror", lambda error: self.faults.append(f"{error}"))
         page.on("console", self._heard)
         page.on("request", self._asked)
