@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test faults soak upgrade lint bench lock clean setup chromium libreoffice
+CLIENT := clients/typescript
+
+.PHONY: help demo up test faults soak upgrade lint client e2e bench openapi lock clean setup chromium libreoffice npm
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 demo: chromium ## scrape the bundled sample town with real Chromes into leads.csv
 	@$(BIN)/python -m infra.demo
@@ -34,8 +36,18 @@ lint: setup ## check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+client: npm ## lint, build and test the TypeScript client
+	@cd $(CLIENT) && npm run --silent lint && npm run --silent build && npm run --silent test
+
+e2e: chromium client ## run the clients against a whole stack that is killed and cut
+	@cd $(CLIENT) && npm run --silent test:e2e
+
 bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))
+
+openapi: setup npm ## write the OpenAPI document and the client's types from the routes
+	@$(BIN)/python -m infra.openapi > $(CLIENT)/openapi.json
+	@cd $(CLIENT) && npm run --silent types
 
 lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 takes the newest
 	@infra/bootstrap/lock.sh
@@ -43,7 +55,7 @@ lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 take
 clean: ## remove what was built and stored, the environment included
 	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache $(CLIENT)/dist $(CLIENT)/node_modules
 
 setup:
 	@$(PYTHON) -m infra.bootstrap.environment
@@ -53,3 +65,10 @@ chromium: setup
 
 libreoffice: setup
 	@$(BIN)/python -m infra.bootstrap.libreoffice
+
+# `npm ci` again only when the lock is newer than what it installed
+npm: $(CLIENT)/node_modules/.package-lock.json
+
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	@cd $(CLIENT) && npm ci --no-audit --no-fund --silent
+	@touch $@
