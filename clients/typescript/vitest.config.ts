@@ -1,7 +1,10 @@
 import { defineConfig } from "vitest/config";
 
 const root = new URL(".", import.meta.url).pathname;
-const alias = { "@leadfleet/client/react": `${root}src/react.ts`, "@leadfleet/client": `${root}src/index.ts` };
+const alias = {
+  "@leadfleet/client/react": `${root}src/react.ts`,
+  "@leadfleet/client": `${root}src/index.ts`,
+};
 
 export default defineConfig({
   test: {

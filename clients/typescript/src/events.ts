@@ -1,4 +1,4 @@
-import type { Lead, PhoneCoordinates } from "./schemas.js";
+import type { Lead, PhoneCoordinates, Schemas } from "./schemas.js";
 
 interface Stamped {
   /** Its place in the task's events: `<milliseconds>-<number>`, always rising. */
@@ -18,6 +18,10 @@ export interface ProgressEvent extends Stamped {
   readonly type: "progress";
   /** Leads of each platform. */
   readonly progress: Readonly<Record<string, number>>;
+  /** Units by state. */
+  readonly units: Readonly<Record<string, number>>;
+  readonly total_results: number;
+  readonly pages: number;
 }
 
 export interface ResultEvent extends Stamped {
@@ -28,7 +32,11 @@ export interface ResultEvent extends Stamped {
 /** A lead that was told before has got its enrichment. */
 export interface EnrichedEvent extends Stamped {
   readonly type: "enriched";
-  readonly data: Readonly<Record<string, unknown>>;
+  readonly data: {
+    readonly lead_id: string;
+    readonly observation_id: string;
+    readonly enrichment: Schemas["Enrichment"];
+  };
 }
 
 export interface TaskEvent extends Stamped {

@@ -7,6 +7,7 @@ const MAX_TABS = 32;
 /** Knows which boxes belong to which picture: those of its tab, from the frame on that their event names. */
 export class BoxTracker {
   private readonly tabs = new Map<string, CoordinatesEvent["data"]>();
+  private readonly listeners = new Set<() => void>();
 
   /** The boxes of a tab until its next event. One without boxes says that the tab left the page. */
   take({ data }: CoordinatesEvent): void {
@@ -15,6 +16,13 @@ export class BoxTracker {
     this.tabs.set(tab, data);
     const [oldest] = this.tabs.keys();
     if (this.tabs.size > MAX_TABS && oldest !== undefined) this.tabs.delete(oldest);
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Call `listener` whenever boxes change. @returns what ends it */
+  listen(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /** The boxes that a frame shows; `placeBox` says where. */

@@ -1,6 +1,6 @@
 import type { LeadfleetClient } from "../client.js";
 import type { ConnectionState } from "../connection.js";
-import type { CoordinatesEvent, PhoneBox } from "../events.js";
+import type { PhoneBox } from "../events.js";
 import { BoxTracker } from "./boxes.js";
 import type { Frame, FrameInfo, FrameStream } from "./frames.js";
 import { backingSize, contain, placeBox, type Rect } from "./geometry.js";
@@ -11,6 +11,8 @@ export interface LiveViewOptions {
   /** Of the JPEG, 1 to 100; 60 by default. */
   quality?: number;
   onState?: (state: ConnectionState) => void;
+  /** Who takes the task's `coordinates` events; without it no phone is boxed. */
+  boxes?: BoxTracker;
   /** Called when a picture has been drawn, with the boxes on it: `rect` is in CSS pixels of the canvas. */
   onDraw?: (frame: FrameInfo, boxes: readonly PlacedBox[]) => void;
   /** Draws one box; by default a green frame with the number above it. Lengths are CSS pixels. */
@@ -25,11 +27,11 @@ export interface PlacedBox {
 /**
  * Shows a task's browser on a canvas, as `object-fit: contain` would, sharp at any pixel ratio, with the phones boxed.
  *
- * The size is the canvas's own, given by CSS. Give it the task's `coordinates` events. The newest picture wins; nothing
- * is fetched while the page is hidden.
+ * The size is the canvas's own, given by CSS. The newest picture wins; nothing is fetched while the page is hidden.
  */
 export class LiveView {
-  private readonly tracker = new BoxTracker();
+  private readonly boxes: BoxTracker;
+  private readonly unlisten: () => void;
   private readonly context: CanvasRenderingContext2D;
   private readonly resized: ResizeObserver;
   private readonly onVisibility = () => this.watchIfVisible();
@@ -50,22 +52,19 @@ export class LiveView {
     if (!context)
       throw new TypeError("the canvas has another context already: give the live view one of its own");
     this.context = context;
+    this.boxes = options.boxes ?? new BoxTracker();
+    this.unlisten = this.boxes.listen(() => this.redraw());
     this.resized = new ResizeObserver(() => this.redraw());
     this.resized.observe(canvas);
     document.addEventListener("visibilitychange", this.onVisibility);
     this.watchIfVisible();
   }
 
-  /** Take the boxes that an event tells of. */
-  coordinates(event: CoordinatesEvent): void {
-    this.tracker.take(event);
-    this.redraw();
-  }
-
   /** Stop watching, and let go of everything; the last picture stays on the canvas. */
   close(): void {
     this.closed = true;
     this.stream?.close();
+    this.unlisten();
     this.resized.disconnect();
     document.removeEventListener("visibilitychange", this.onVisibility);
     if (this.drawing !== undefined) cancelAnimationFrame(this.drawing);
@@ -138,7 +137,7 @@ export class LiveView {
     context.clearRect(0, 0, room.width, room.height);
     const at = contain(bitmap, room);
     context.drawImage(bitmap, at.x, at.y, at.width, at.height);
-    const boxes = this.tracker.on(info).flatMap((box): PlacedBox[] => {
+    const boxes = this.boxes.on(info).flatMap((box): PlacedBox[] => {
       const rect = box.coordinates && placeBox(box.coordinates, info, at);
       return rect ? [{ box, rect }] : [];
     });

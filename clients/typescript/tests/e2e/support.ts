@@ -1,4 +1,4 @@
-import { LeadfleetClient, type ClientOptions, type StreamEvent } from "@leadfleet/client";
+import { type ClientOptions, LeadfleetClient, type StreamEvent } from "@leadfleet/client";
 import { inject } from "vitest";
 import { WebSocket } from "ws";
 
