@@ -1,9 +1,11 @@
-"""``python -m tests.stack_for_clients``: a real stack for the tests of clients that are not written in Python.
+"""``python -m tests.stack_for_clients [--chrome]``: a stack for the tests of clients that are not written in Python.
 
-Two replicas, one node, the sample town and the sites of ``tests.faults.site``. The first line on standard output is
-JSON: ``{url, replicas, key}``; ``url`` is a TCP proxy, as a load balancer or a bad line would be, which leads to the
-first replica. Then each line on standard input is one command, ``["name", argument…]``, answered by one line of JSON.
-It ends when standard input does.
+Two replicas, one node, the sample town and the sites of ``tests.faults.site``. Streams and calls do not care what
+fetches pages: only ``--chrome`` gives the node real browsers, for tests that look at pictures.
+
+The first line on standard output is JSON: ``{url, replicas, key}``; ``url`` is a TCP proxy, as a load balancer or a bad
+line would be, which leads to the first replica. Then each line on standard input is one command,
+``["name", argument…]``, answered by one line of JSON. It ends when standard input does.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from redis.asyncio import Redis
 
 from fleet.keys import Keys
 from infra.stack import probes
-from infra.stack.options import Options
+from infra.stack.options import Options, Programs
 from infra.stack.stack import Stack
+from tests.faults.fleet import CHROMELESS
 from tests.faults.site import Sites, sites
 from tests.support import wait_until
 from tests.tcp_proxy import TcpProxy
@@ -84,7 +87,10 @@ async def main() -> None:
         state = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="leadfleet-clients-")))
         site = await running.enter_async_context(sites())
         allow = (f"*.site.test=127.0.0.1:{site.port}",)
-        options = Options(state=state, fleet=FLEET, replicas=2, nodes=1, town=True, egress_allow=allow)
+        programs = Programs() if "--chrome" in sys.argv[1:] else CHROMELESS
+        options = Options(
+            state=state, fleet=FLEET, replicas=2, nodes=1, town=True, egress_allow=allow, programs=programs
+        )
         stack = await running.enter_async_context(Stack(options))
         proxy = await running.enter_async_context(TcpProxy(_port(stack.url)))
         store = await running.enter_async_context(Redis.from_url(stack.redis_url))

@@ -6,21 +6,19 @@ const alias = {
   "@leadfleet/client": `${root}src/index.ts`,
 };
 
+const stack = {
+  globalSetup: ["tests/e2e/stack.ts"],
+  fileParallelism: false, // one stack, which the tests break
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+};
+
 export default defineConfig({
   test: {
     projects: [
       { resolve: { alias }, test: { name: "unit", include: ["tests/unit/**/*.test.{ts,tsx}"] } },
-      {
-        resolve: { alias },
-        test: {
-          name: "e2e",
-          include: ["tests/e2e/**/*.test.ts"],
-          globalSetup: ["tests/e2e/stack.ts"],
-          fileParallelism: false, // one stack, which the tests break
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-        },
-      },
+      { resolve: { alias }, test: { name: "e2e", include: ["tests/e2e/*.test.ts"], ...stack } },
+      { resolve: { alias }, test: { name: "live", include: ["tests/live/*.test.ts"], ...stack } },
     ],
   },
 });

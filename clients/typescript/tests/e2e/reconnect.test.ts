@@ -9,8 +9,9 @@ const client = newClient();
 beforeEach(() => command("hold"));
 afterEach(async () => {
   await command("line", "heal");
-  await command("route", 0);
   await command("let_go");
+  await command("ready", 0);
+  await command("route", 0);
 });
 
 /** A client that follows a task until it ends, and what it saw. */
@@ -36,10 +37,8 @@ class Follower {
     return this.until(() => this.states.filter((state) => state.name === "open").length >= times);
   }
 
-  sees(text: string): Promise<void> {
-    return this.until(() =>
-      this.events.some((event) => event.type === "log" && event.message.includes(text)),
-    );
+  found(): Promise<void> {
+    return this.until(() => this.events.some((event) => event.type === "result"));
   }
 
   get transports(): string[] {
@@ -68,10 +67,9 @@ class Follower {
 
 /** A task that has read its first page, whose others are held back. */
 async function running(options: SubscribeOptions = {}): Promise<{ task: string; follower: Follower }> {
-  const site = newSite();
-  const { task_id } = await client.tasks.start({ queries: [site], platforms: ["website"] });
+  const { task_id } = await client.tasks.start({ queries: [newSite()], platforms: ["website"] });
   const follower = new Follower(task_id, options);
-  await follower.sees(site);
+  await follower.found();
   return { task: task_id, follower };
 }
 

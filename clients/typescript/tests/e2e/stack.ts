@@ -25,7 +25,8 @@ declare module "vitest" {
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const repository = fileURLToPath(new URL("../../../..", import.meta.url));
-  const child = spawn(`${repository}/.venv/bin/python`, ["-m", "tests.stack_for_clients"], {
+  const browsers = project.name === "live" ? ["--chrome"] : [];
+  const child = spawn(`${repository}/.venv/bin/python`, ["-m", "tests.stack_for_clients", ...browsers], {
     cwd: repository,
     stdio: ["pipe", "pipe", "inherit"],
   });
