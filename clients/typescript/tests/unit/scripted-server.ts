@@ -12,6 +12,8 @@ export interface Script {
   tokenSeconds?: number;
   /** Status of the answer to a question for a token. */
   tokenStatus?: number;
+  /** What a question for the task's status is answered. */
+  status?: object;
 }
 
 /** A real HTTP and WebSocket server that says what a test wants said. */
@@ -74,6 +76,9 @@ export class ScriptedServer {
       const expires_at = new Date(Date.now() + seconds * 1000).toISOString();
       response.writeHead(status, { "Content-Type": "application/json", Connection: "close" });
       response.end(JSON.stringify({ token: `token-${this.tokens}`, expires_at, title: "No", detail: "no" }));
+    } else if (this.script.status && request.url?.startsWith("/api/scraper/status/")) {
+      response.writeHead(200, { "Content-Type": "application/json", Connection: "close" });
+      response.end(JSON.stringify(this.script.status));
     } else if (this.script.sse) {
       this.script.sse(response, queryOf(request));
     } else {
