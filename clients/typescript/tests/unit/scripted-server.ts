@@ -12,6 +12,8 @@ export interface Script {
   tokenSeconds?: number;
   /** Status of the answer to a question for a token. */
   tokenStatus?: number;
+  /** What other addresses are answered: HTML, or JavaScript for those that end in `.js`. */
+  page?: (path: string) => Promise<string | Buffer>;
   /** What a question for the task's status is answered. */
   status?: object;
 }
@@ -81,6 +83,12 @@ export class ScriptedServer {
       response.end(JSON.stringify(this.script.status));
     } else if (this.script.sse) {
       this.script.sse(response, queryOf(request));
+    } else if (this.script.page) {
+      const { pathname } = new URL(request.url ?? "/", "http://unknown");
+      const type = pathname.endsWith(".js") ? "text/javascript" : "text/html";
+      void this.script
+        .page(pathname)
+        .then((body) => response.writeHead(200, { "Content-Type": type }).end(body));
     } else {
       response.writeHead(503, { Connection: "close" }).end();
     }
