@@ -40,7 +40,8 @@ client: npm ## lint, build and test the TypeScript client
 	@cd $(CLIENT) && npm run --silent lint && npm run --silent build && npm run --silent test
 
 e2e: chromium client ## run the clients against a whole stack that is killed and cut
-	@cd $(CLIENT) && npm run --silent test:e2e
+	@export LEADFLEET_CHROME="$$($(BIN)/python -c 'from browser_node.chrome_binary import find_chrome as f; print(f().path)')" \
+		&& cd $(CLIENT) && npm run --silent test:e2e
 
 bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))

@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from redis.asyncio import Redis
 
 from fleet.keys import Keys
 from infra.stack import probes
-from infra.stack.options import Options, Programs
+from infra.stack.options import Options
 from infra.stack.stack import Stack
 from tests.faults.fleet import CHROMELESS
 from tests.faults.site import Sites, sites
@@ -87,10 +88,9 @@ async def main() -> None:
         state = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="leadfleet-clients-")))
         site = await running.enter_async_context(sites())
         allow = (f"*.site.test=127.0.0.1:{site.port}",)
-        programs = Programs() if "--chrome" in sys.argv[1:] else CHROMELESS
-        options = Options(
-            state=state, fleet=FLEET, replicas=2, nodes=1, town=True, egress_allow=allow, programs=programs
-        )
+        options = Options(state=state, fleet=FLEET, replicas=2, nodes=1, slots=1, town=True, egress_allow=allow)
+        if "--chrome" not in sys.argv[1:]:
+            options = replace(options, slots=4, programs=CHROMELESS)
         stack = await running.enter_async_context(Stack(options))
         proxy = await running.enter_async_context(TcpProxy(_port(stack.url)))
         store = await running.enter_async_context(Redis.from_url(stack.redis_url))

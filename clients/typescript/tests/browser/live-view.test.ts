@@ -26,7 +26,7 @@ let browser: Browser;
 
 beforeAll(async () => {
   browser = await chromium.launch({
-    executablePath: process.env["LEADFLEET_CHROME"] ?? "/usr/bin/chromium",
+    executablePath: process.env["LEADFLEET_CHROME"] ?? "/usr/bin/chromium", // `make e2e` says which
     args: ["--no-sandbox"],
     timeout: 100_000,
   });

@@ -226,6 +226,31 @@ test.each(["websocket", "sse"] as const)("a %s that falls silent is given up", a
   if (transport === "websocket") expect(new Set(pings)).toEqual(new Set(["ping"]));
 });
 
+test.each(["websocket", "sse"] as const)(
+  "a %s that talks nonsense is left, and resumed",
+  async (transport) => {
+    let connections = 0;
+    const { client, server } = await serve({
+      socket(socket) {
+        connections += 1;
+        socket.send(connected());
+        socket.send(connections === 1 ? "nonsense" : log("1-0"));
+      },
+      sse(response) {
+        connections += 1;
+        openSse(response);
+        response.write(`retry: 1\n\ndata: ${connections === 1 ? "nonsense" : log("1-0")}\n\n`);
+      },
+    });
+    for await (const event of client.subscribe("t", { transport, backoff: QUICK })) {
+      expect(event.id).toBe("1-0");
+      await expect.poll(() => server.open.size).toBe(1); // the first one has been let go of
+      break;
+    }
+    expect(connections).toBe(2);
+  },
+);
+
 test("a page that is online again, or is looked at again, does not wait", async () => {
   const callbacks = new Set<(wake: Wake) => void>();
   let connections = 0;
