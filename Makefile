@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CLIENT := clients/typescript
+IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
 .PHONY: help demo up test faults soak upgrade lint client e2e bench openapi lock clean setup chromium libreoffice npm
 
@@ -23,6 +24,7 @@ test: chromium libreoffice ## run every test
 faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration -m faults $(ARGS)
+	@LEADFLEET_TEST_CLUSTER=1 $(BIN)/python -m pytest $(IN_A_CLUSTER) $(ARGS)
 
 soak: chromium ## run the slow tests that kill and starve for minutes; MINUTES=60 SEED=7 OUT=folder for the fleet's
 	@LEADFLEET_SOAK_MINUTES=$(MINUTES) LEADFLEET_SOAK_SEED=$(SEED) LEADFLEET_SOAK_OUT=$(OUT) \

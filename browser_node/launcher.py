@@ -22,8 +22,8 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 AUTOGROUP = "/proc/self/autogroup"  # sched(7)
 
-NICENESS = 10
-"""A tenth of the share that others get of a processor that all want."""
+NICENESS = 5
+"""A third of the share that others get of a processor that all want."""
 
 
 def tied(command: Sequence[str], death: signal.Signals, *, steps_back: bool = False) -> list[str]:
@@ -49,11 +49,8 @@ def main(starter: int, death: int, steps_back: bool, command: list[str]) -> None
 def _step_back() -> None:
     """As far as this kernel lets us: a part that it knows nothing of, or forbids, costs the others nothing but time."""
     os.nice(NICENESS)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a processor that runs only such processes counts as free
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        with contextlib.suppress(OSError):  # a session counts as one, however nice its processes
-            os.write(os.open(AUTOGROUP, os.O_WRONLY), str(NICENESS).encode())
+    with contextlib.suppress(OSError):  # where sessions have shares, one counts as a whole, however nice its processes
+        os.write(os.open(AUTOGROUP, os.O_WRONLY), str(NICENESS).encode())
 
 
 if __name__ == "__main__":

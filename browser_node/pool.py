@@ -170,7 +170,8 @@ class Slot:
                     await to_the_end(self._chrome.stop())
                     self._chrome = None
             except (ChromeFailed, Error, TimeoutError, OSError) as exc:
-                log.error("chrome_launch_failed", slot=self.index, error=str(exc), again_in=pause.total_seconds())
+                why = f"{type(exc).__name__}: {exc}"
+                log.error("chrome_launch_failed", slot=self.index, error=why, again_in=pause.total_seconds())
                 await asyncio.sleep(pause.total_seconds())
                 pause = min(pause * 2, RELAUNCH_MOST)
 

@@ -34,11 +34,13 @@ from fleet.messages import (
     Drain,
     Goodbye,
     Heartbeat,
+    Input,
     Message,
     Pause,
     Register,
     Run,
     SlotChange,
+    Steer,
     Superseded,
     Watch,
 )  # fmt: skip
@@ -202,15 +204,11 @@ class Session:
 
     def _handle(self, command: Message) -> None:
         match command:
+            case Run() | Cancel() | Pause() | Steer() | Input():
+                self._handle_of_unit(command)
             case Accepted():
                 log.info("accepted", generation=command.generation)
                 self.accepted.set()
-            case Run():
-                self._run(command)
-            case Cancel(unit=unit, fence=fence):
-                self._stop_unit(unit, fence, CANCEL)
-            case Pause(unit=unit, fence=fence):
-                self._stop_unit(unit, fence, PAUSE)
             case Watch(slot=slot):
                 if 0 <= slot < len(self._place.captures):
                     self._place.captures[slot].watch(command.seconds, command.quality, command.fps)
@@ -221,6 +219,21 @@ class Session:
                 if not self._over.done():
                     self._stop_all(FENCE, "superseded")
                     self._over.set_exception(SupersededError(self._place.node, command.by))
+
+    def _handle_of_unit(self, command: Message) -> None:
+        match command:
+            case Run():
+                self._run(command)
+            case Cancel(unit=unit, fence=fence):
+                self._stop_unit(unit, fence, CANCEL)
+            case Pause(unit=unit, fence=fence):
+                self._stop_unit(unit, fence, PAUSE)
+            case Steer(slot=slot, unit=unit):
+                if (steered := self._unit_on(slot, unit)) is not None:
+                    steered.steer(command.seconds, command.by)
+            case Input(slot=slot, unit=unit):
+                if (steered := self._unit_on(slot, unit)) is not None:
+                    steered.input(command.what, command.data)
 
     def _run(self, order: Run) -> None:
         self._liveness.add(order.unit, order.fence)
@@ -245,6 +258,10 @@ class Session:
         for unit in self._units.values():
             if (unit.order.unit, unit.order.fence) == (name, fence):
                 unit.stop(stop)
+
+    def _unit_on(self, slot: int, name: str) -> LiveUnit | None:
+        unit = self._units.get(slot)
+        return unit if unit is not None and unit.order.unit == name else None
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):

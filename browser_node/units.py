@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from playwright.async_api import BrowserContext, Page
 
 from browser_node.capture import SlotCapture
 from browser_node.guard import NO_SPACE, OUT_OF_MEMORY
+from browser_node.hand import Hand
 from browser_node.outbox import UnitWriter
 from browser_node.pool import CHROME_DIED, DRIVER_LOST, Lane, Slot
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
@@ -67,12 +68,14 @@ FENCE = Stop(4, Outcome.RETURNED, timedelta(0), timedelta(seconds=1))
 
 
 class UnitStage:
-    """The ``Stage`` of one unit."""
+    """The ``Stage`` of one unit. ``page`` is what it shows."""
 
     def __init__(self, capture: SlotCapture, unit: str) -> None:
         self._capture, self._unit = capture, unit
+        self.page: Page | None = None
 
     def show(self, page: Page, tab: str) -> None:
+        self.page = page
         self._capture.show(self._unit, page, tab)
 
     async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
@@ -89,6 +92,9 @@ class LiveUnit:
         self._slot, self._capture, self._out = slot, capture, out
         self._services, self._run_unit = services, run_unit
         self._control = UnitControl()
+        self._stage = UnitStage(capture, order.unit)
+        self._hand = Hand(lambda: self._stage.page)
+        self._steered_by = ""
         self._stop: Stop | None = None
         self._work: asyncio.Task[UnitResult] | None = None
         self._force: list[asyncio.TimerHandle] = []
@@ -99,6 +105,7 @@ class LiveUnit:
         if self._stop is not None and self._stop.rank >= stop.rank:
             return
         self._stop = stop
+        self._control.wheel.give_back()
         if stop is FENCE:
             self._out.abandon(reason)
         if stop in {CANCEL, FENCE}:
@@ -109,6 +116,27 @@ class LiveUnit:
         self._force.append(loop.call_later(stop.cancel_after.total_seconds(), self._cancel_work))
         self._force.append(loop.call_later(stop.kill_after.total_seconds(), self._kill))
 
+    def steer(self, seconds: int, by: str) -> None:
+        """A person has the wheel for so long; 0: it is given back. Not of a unit that is to end."""
+        wheel = self._control.wheel
+        if seconds > 0 and self._stop is None:
+            if wheel.hold(seconds, self._lapsed):
+                self._steered_by = by
+                self._out.log("info", f"{by} has the wheel: the unit waits", code="steered")
+            else:
+                self._out.put()  # the unit is well: the store would end one that says nothing for long
+        elif seconds == 0 and wheel.held:
+            wheel.give_back()
+            self._out.log("info", f"{self._steered_by} gave the wheel back: the unit goes on", code="steered")
+
+    def _lapsed(self) -> None:
+        self._out.log("warning", f"{self._steered_by} is gone from the wheel: the unit goes on", code="steered")
+
+    def input(self, what: str, data: Mapping[str, Any]) -> None:
+        """Do what the person at the wheel does; nothing when nobody has it."""
+        if self._control.wheel.held:
+            self._hand.put(what, data)
+
     async def run(self, on_over: Callable[[], None]) -> None:
         """Run it to its end. ``on_over`` is called when the slot may take the next unit."""
         lane: Lane | None = None
@@ -116,7 +144,8 @@ class LiveUnit:
         try:
             async with asyncio.timeout(LEND_TIMEOUT.total_seconds()):
                 lane = await self._slot.lend()
-            result = await self._supervised(lane)
+            async with self._hand:
+                result = await self._supervised(lane)
             await self._slot.due()  # says so before the unit's end does, so the slot is not leased meanwhile
         except TimeoutError:
             result = UnitResult(Outcome.RETURNED, "slot_not_ready", "the slot has no live Chrome")
@@ -133,9 +162,8 @@ class LiveUnit:
         on_over()
 
     async def _supervised(self, lane: Lane) -> UnitResult:
-        stage = UnitStage(self._capture, self.order.unit)
         self._work = asyncio.ensure_future(
-            self._run_unit(self.order, lane.context, self._out, stage, self._services, self._control)
+            self._run_unit(self.order, lane.context, self._out, self._stage, self._services, self._control)
         )
         if self._stop is FENCE:
             self._work.cancel()

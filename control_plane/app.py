@@ -195,6 +195,8 @@ async def _before() -> Response | None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id, replica=services().settings.replica)
     if not has_websocket_context() and request.method == "OPTIONS" and "Origin" in request.headers:
         return Response("", HTTPStatus.NO_CONTENT)  # a preflight carries no credentials; `_after` answers it
+    if not has_websocket_context():
+        await web.bound_body()
     policy = getattr(current_app.view_functions.get(call.endpoint or ""), "access", None)
     if policy is None or policy.scope != auth.PUBLIC:
         streams = policy is not None and policy.rate == "stream"

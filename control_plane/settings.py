@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     unit_idle_timeout: timedelta = Field(
         UNIT_IDLE, description="how long a running unit may neither begin nor end a page before its attempt has failed"
     )
+    control_limit: timedelta = Field(
+        timedelta(minutes=5), description="how long a person may have the wheel of a task's browser at a time"
+    )
     lease_log: int = Field(
         10_000, ge=0, description="grants and ends of leases that are kept for whoever asks what happened; 0: none"
     )
@@ -131,8 +134,9 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "stop_delay", "retention", "idempotency_memory", "unit_idle_timeout", "export_expiry", "stream_token_ttl",
-        "enrichment_timeout", "enrichment_patience", "enrichment_memory", "enrichment_breaker_pause", mode="before",
+        "stop_delay", "retention", "idempotency_memory", "unit_idle_timeout", "control_limit", "export_expiry",
+        "stream_token_ttl", "enrichment_timeout", "enrichment_patience", "enrichment_memory",
+        "enrichment_breaker_pause", mode="before",
     )  # fmt: skip
     @classmethod
     def _seconds(cls, value: object) -> object:
@@ -149,8 +153,8 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "idempotency_memory", "unit_idle_timeout", "enrichment_timeout", "enrichment_patience", "enrichment_memory",
-        "enrichment_breaker_pause",
+        "idempotency_memory", "unit_idle_timeout", "control_limit", "enrichment_timeout", "enrichment_patience",
+        "enrichment_memory", "enrichment_breaker_pause",
     )  # fmt: skip
     @classmethod
     def _some_time(cls, value: timedelta) -> timedelta:

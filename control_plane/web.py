@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from quart import Response, has_websocket_context, request, websocket
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from control_plane.errors import BadRequest, FieldError, Invalid, Problem
 
@@ -22,6 +23,15 @@ BODY_TIMEOUT_S = 15
 """How long a body may take to arrive."""
 
 MAX_ERRORS = 20  # of one answer: a list of thousands helps nobody
+
+
+async def bound_body() -> None:
+    """Raise RequestEntityTooLarge for a body that is too large, before the request waits for anything: what comes
+    meanwhile is taken in for nothing."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if "Transfer-Encoding" in request.headers:  # how large it is shows as it comes
+        await request.get_data(as_text=False)
 
 
 async def read_body(model: type[Model], *, optional: bool = False) -> Model:

@@ -302,6 +302,10 @@ class Keys:
         """zset viewer → seen (ms) · TTL 15 s · API · API: a task is captured while somebody looks."""
         return f"{self.root}:watch:{task}"
 
+    def wheel(self, task: str) -> str:
+        """string token · TTL 6 s · API · API: who steers the task's browser, for as long as they say so."""
+        return f"{self.root}:wheel:{task}"
+
     # What a node may touch, and nothing else: its own prefix.
 
     def node_prefix(self, node: str) -> str:

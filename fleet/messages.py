@@ -7,7 +7,7 @@ be hostile. Pictures travel as bytes.
 
     node → control plane, on ``out``      Register, Heartbeat, Batch, UnitEnd, SlotChange, Goodbye
     node → control plane, on ``join``     Join
-    control plane → node, on ``commands`` Accepted, Run, Cancel, Pause, Watch, Drain, Superseded
+    control plane → node, on ``commands`` Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded
     node → control plane, on ``frames``   Frame
 """
 
@@ -232,6 +232,38 @@ class Watch(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Steer(Message):
+    """A person has the wheel of the unit on a slot: it begins nothing new until ``seconds`` have passed since the last
+    such command; 0 gives it back. ``by`` says who, for the task's log."""
+
+    KIND: ClassVar[str] = "steer"
+    boot: str
+    slot: int
+    unit: str
+    seconds: int
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Message):
+    """What a person who has the wheel does to the page on stage. ``data`` by ``what``:
+
+    ``pointer``  ``event`` (move, down, up), ``x`` and ``y`` (fractions of the layout viewport), ``button``, ``clicks``
+    ``wheel``    ``x``, ``y``, ``dx`` and ``dy`` (CSS pixels)
+    ``key``      ``event`` (down, up, press), ``key`` (a name as of ``KeyboardEvent.key``)
+    ``text``     ``text``
+    ``paste``    ``text``
+    """
+
+    KIND: ClassVar[str] = "input"
+    boot: str
+    slot: int
+    unit: str
+    what: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Drain(Message):
     """Take no new units, finish or hand back the running ones, say Goodbye."""
 
@@ -270,7 +302,7 @@ class Frame(Message):
 
 
 OUT = (Register, Heartbeat, Batch, UnitEnd, SlotChange, Goodbye)
-COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Drain, Superseded)
+COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded)
 
 
 def parse(fields: Fields, known: tuple[type[Message], ...]) -> Message:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tests.servers import MotoServer, ValkeyServer
+from tests.servers import ClusterModeServer, MotoServer, ValkeyServer
 
 RUN_MARK = "LEADFLEET_TEST_RUN"  # inherited by every process this run starts, however deep, orphans included
 
@@ -43,8 +43,10 @@ def _no_profile_is_left(_no_process_is_left: None, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """One real Valkey for the whole run. A test of crashes starts a `ValkeyServer` of its own."""
-    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
+    """One real Valkey for the whole run, in cluster mode with ``LEADFLEET_TEST_CLUSTER=1``: there scripts may not name
+    keys of several slots. A test of crashes starts a `ValkeyServer` of its own."""
+    kind = ClusterModeServer if os.environ.get("LEADFLEET_TEST_CLUSTER") == "1" else ValkeyServer
+    server = kind(tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server
     server.stop()

@@ -147,6 +147,7 @@ class _UnitRun:
     async def _next(self) -> Visit | None:
         """The next page, when there is one and may be one; None when nothing more will come."""
         await self._out.drained()
+        await self._control.wheel.free()
         async with self._changed:
             while not self._must_stop():
                 visit = self._checkpoint.next() if self._has_room() else None
@@ -226,10 +227,16 @@ class _UnitRun:
         async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
             with self._staged(tab):
                 self._out.put(current=visit.url, events=self._unboxed(tab))
+                wheel, turns = self._control.wheel, self._control.wheel.turns
                 snapshot = await tab.load(visit.url, render=self._source.options.render)
                 if origin_of(snapshot.url) != origin_of(visit.url):
                     rules = await self._rules(snapshot.url)
-                return await self._extract(tab, visit, snapshot, rules)
+                read = await self._extract(tab, visit, snapshot, rules)
+                while turns != wheel.turns:  # somebody has steered meanwhile: what counts is the page that they leave
+                    await wheel.free()
+                    turns = wheel.turns
+                    read = await self._extract(tab, visit, await tab.read(), rules)
+                return read
 
     async def _extract(self, tab: Tab, visit: Visit, snapshot: Snapshot, rules: Rules) -> _Read:
         leads = await self._services.extractor.extract(snapshot.html, snapshot.url)

@@ -115,10 +115,14 @@ class Tab:
             except VisitFailed:
                 await self._finish_loading()
                 raise
+        return await self.read(render=render)
+
+    async def read(self, *, render: bool = True) -> Snapshot:
+        """Read the page that is open. Raises what ``load`` does."""
         answer = await self._read_main(SETTLE if render else timedelta())
         final = canonical(answer["url"])
         if final is None:
-            raise VisitFailed("bad_scheme", f"{url} led to {answer['url'][:100]}, which is no web page")
+            raise VisitFailed("bad_scheme", f"the tab is at {answer['url'][:100]}, which is no web page")
         html = answer["html"]
         if answer["frames"]:
             html = await self._with_frames(self.page.main_frame, html, depth=1)

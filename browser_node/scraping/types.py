@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from browser_node.scraping.wheel import Wheel
 from fleet.model import Outcome
 from leads.model import Lead
 
@@ -73,11 +74,13 @@ class UnitControl:
     """What the node asks of a running unit; the runner looks between pages.
 
     A cancelled unit's task is also cancelled after a grace. ``pausing`` asks for a checkpoint and a
-    ``PAUSED`` outcome, which the node may report as ``returned`` when it drains.
+    ``PAUSED`` outcome, which the node may report as ``returned`` when it drains. While somebody has the ``wheel``, no
+    page is begun, and the one that is open is read when it was given back.
     """
 
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     pausing: asyncio.Event = field(default_factory=asyncio.Event)
+    wheel: Wheel = field(default_factory=Wheel)
 
 
 @dataclass(frozen=True, slots=True)

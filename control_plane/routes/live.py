@@ -14,6 +14,7 @@ from control_plane.routes.streams import endless, validity
 from control_plane.services import services
 from control_plane.streams.frames import Viewer
 from control_plane.streams.mjpeg import CONTENT_TYPE, picture_stream
+from control_plane.streams.takeover import Takeover
 from control_plane.streams.websockets import Socket, send_pictures
 from control_plane.web import whole_number
 
@@ -73,6 +74,23 @@ async def frames(task_id: str) -> None:
         with telemetry.VIEWERS.labels("frames").track_inprogress():
             socket = Socket(validity(), services().hub.stopped)
             await socket.run(send_pictures(socket, viewer), f"Connected to frames of {task_id}", None)
+
+
+@blueprint.websocket("/api/scraper/ws/control/<task_id>")
+@access("control", rate="stream", token="control")  # noqa: S106 - a kind of token
+async def control(task_id: str) -> None:
+    """The wheel of a task's browser: what the client says is done to the page that its pictures show.
+
+    While it is held the unit begins no page; it is free again when the socket closes.
+    """
+    made, caller = services(), principal()
+    await made.queue.status(caller.tenant, task_id)
+    async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, caller.key_id) as takeover:
+        with telemetry.VIEWERS.labels("control").track_inprogress():
+            socket = Socket(validity(), made.hub.stopped, takeover.input)
+            await socket.run(
+                takeover.keep(socket, made.settings.control_limit), f"You have the wheel of {task_id}", None
+            )
 
 
 def _no_picture(why: str, headers: dict[str, str] | None = None) -> Problem:

@@ -13,6 +13,9 @@ from control_plane.services import services
 from control_plane.streams import sse
 from control_plane.streams.events import CHANNELS, parse_position
 from control_plane.streams.websockets import Socket, send_events
+from control_plane.web import whole_number
+
+MAX_BATCH_MS = 5_000
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/scraper")
 
@@ -20,8 +23,11 @@ blueprint = Blueprint("streams", __name__, url_prefix="/api/scraper")
 @blueprint.websocket("/ws/<any(logs,progress,results,events):channel>/<task_id>")
 @access("streams:read", rate="stream", token="events")  # noqa: S106 - a kind of token
 async def events(channel: str, task_id: str) -> None:
-    """Events of a task. The socket stays open after the task has ended; the client leaves when it likes."""
-    asked = parse_position(websocket.args.get("last_event_id"))
+    """Events of a task. The socket stays open after the task has ended; the client leaves when it likes.
+
+    With ``?batch_ms=``, those that come within so many milliseconds are one message, an array.
+    """
+    asked, batch_s = parse_position(websocket.args.get("last_event_id")), _batch_s()
     await services().queue.status(principal().tenant, task_id)
     hub = services().hub
     tail, start = await hub.tail(task_id, asked, CHANNELS[channel])
@@ -29,7 +35,7 @@ async def events(channel: str, task_id: str) -> None:
         with telemetry.VIEWERS.labels(channel).track_inprogress():
             socket = Socket(validity(), hub.stopped)
             message = f"Connected to {channel} of {task_id}"
-            await socket.run(send_events(socket, tail, start), message, start.after)
+            await socket.run(send_events(socket, tail, start, batch_s), message, start.after)
     finally:
         tail.close()
 
@@ -38,15 +44,22 @@ async def events(channel: str, task_id: str) -> None:
 @access("streams:read", rate="stream", token="events")  # noqa: S106 - a kind of token
 @describes(
     media="text/event-stream",
-    query={"last_event_id": "go on behind this message"},
+    query={
+        "last_event_id": "go on behind this message",
+        "batch_ms": f"put what comes within so many milliseconds, at most {MAX_BATCH_MS}, into one message, an array",
+    },
     headers={"Last-Event-ID": "the same, as browsers send it"},
 )
 async def server_sent(task_id: str) -> Response:
     """The same messages as Server-Sent Events."""
     asked = parse_position(request.headers.get("Last-Event-ID") or request.args.get("last_event_id"))
     await services().queue.status(principal().tenant, task_id)
-    body = sse.event_stream(services().hub, task_id, asked, validity())
+    body = sse.event_stream(services().hub, task_id, asked, validity(), _batch_s())
     return endless(body, "text/event-stream; charset=utf-8")
+
+
+def _batch_s() -> float:
+    return whole_number("batch_ms", 0, least=0, most=MAX_BATCH_MS) / 1000
 
 
 def endless(body: AsyncIterator[bytes], content_type: str) -> Response:

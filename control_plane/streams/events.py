@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -61,6 +61,11 @@ class Event:
         frame = {"type": self.kind, "id": self.id, "timestamp": timestamp(self.milliseconds)}
         message = self.data | frame if self.kind in FLAT_KINDS else frame | {"data": self.data}
         return orjson.dumps(message).decode()
+
+
+def array(events: Sequence[Event]) -> str:
+    """Events as one JSON message: what clients get that ask for batches."""
+    return f"[{','.join(event.text for event in events)}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,12 @@ class Tail:
             self._queue.append(event)
         self._arrived.set()
 
-    async def next(self, timeout: float | None = None) -> list[Event]:
-        """The events that come next, at least one; an empty list when ``timeout`` seconds brought none."""
+    async def next(self, timeout: float | None = None, gather_s: float = 0.0) -> list[Event]:
+        """The events that come next, at least one; an empty list when ``timeout`` seconds brought none.
+
+        With ``gather_s``, those that come within so many seconds after the first one as well; what happened before is
+        not waited for.
+        """
         while True:
             if self._behind:
                 events = await self._read_page()
@@ -186,6 +190,11 @@ class Tail:
                     return []
                 continue
             if events:
+                if gather_s and not self._behind:
+                    await asyncio.sleep(gather_s)
+                    if not self._behind:  # else more came than the queue holds: they are read from the store
+                        events += self._queue
+                        self._queue.clear()
                 self._sent = events[-1].id
                 return events
 

@@ -11,7 +11,7 @@ from quart import websocket
 
 from control_plane import telemetry
 from control_plane.auth import offered_subprotocol
-from control_plane.streams.events import Resume, retry_ms
+from control_plane.streams.events import Resume, array, retry_ms
 from control_plane.streams.frames import Viewer
 from control_plane.streams.hub import Tail
 from fleet.cancellation import end_all
@@ -25,13 +25,15 @@ MAX_PONGS = 16  # pings answered at most when they come faster than pongs leave
 GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
 
 StillValid = Callable[[], Awaitable[bool]]
+Hear = Callable[["Socket", str], Awaitable[None]]
 
 
 class Socket:
     """The current WebSocket: one writer at a time, each message with a deadline."""
 
-    def __init__(self, valid: StillValid, stopped: asyncio.Event) -> None:
-        self._valid, self._stopped = valid, stopped
+    def __init__(self, valid: StillValid, stopped: asyncio.Event, hear: Hear | None = None) -> None:
+        """``hear`` is told what the client says, other than pings."""
+        self._valid, self._stopped, self._hear = valid, stopped, hear
         self._lock = asyncio.Lock()
         self._closed = False
         self._pings = 0
@@ -42,6 +44,10 @@ class Socket:
         async with self._lock, asyncio.timeout(WRITE_TIMEOUT_S):
             if not self._closed:
                 await websocket.send(message)
+
+    async def send_json(self, message: dict[str, Any]) -> None:
+        """As ``send``."""
+        await self.send(orjson.dumps(message).decode())
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye. Nothing may follow it, and the parts that send are still at work."""
@@ -54,7 +60,7 @@ class Socket:
         await websocket.accept(subprotocol=offered_subprotocol())
         greeting: dict[str, Any] = {"type": "connected", "message": message, "retry_ms": retry_ms()}
         greeting |= {} if start is None else {"id": start}
-        await self.send(orjson.dumps(greeting).decode())
+        await self.send_json(greeting)
         parts = [sending, self._listen(), self._answer_pings(), self._watch_key(), self._watch_stop()]
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -71,9 +77,12 @@ class Socket:
     async def _listen(self) -> None:
         """Read all that comes, at once, so that nothing piles up before us."""
         while True:
-            if await websocket.receive() == "ping":
+            said = await websocket.receive()
+            if said == "ping":
                 self._pings = min(MAX_PONGS, self._pings + 1)
                 self._pinged.set()
+            elif self._hear is not None:
+                await self._hear(self, said if isinstance(said, str) else "")
 
     async def _answer_pings(self) -> None:
         while True:
@@ -94,12 +103,14 @@ class Socket:
         await self.close(RESTART, "connect again, behind the last message you saw")
 
 
-async def send_events(socket: Socket, tail: Tail, start: Resume) -> None:
+async def send_events(socket: Socket, tail: Tail, start: Resume, batch_s: float = 0.0) -> None:
+    """A message an event; with ``batch_s`` an array of all that came within so many seconds."""
     if start.gap:
-        await socket.send(orjson.dumps({"type": "gap", "id": start.after}).decode())
+        await socket.send_json({"type": "gap", "id": start.after})
     while True:
-        for event in await tail.next():
-            await socket.send(event.text)
+        events = await tail.next(gather_s=batch_s)
+        for message in [array(events)] if batch_s else [event.text for event in events]:
+            await socket.send(message)
 
 
 async def send_pictures(socket: Socket, viewer: Viewer) -> None:

@@ -20,9 +20,11 @@ from rich.table import Table
 
 from infra.bench import overload, recovery, store
 from infra.bench.extraction import extraction
+from infra.bench.frames import frames
 from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
 from infra.bench.scale import scale
+from infra.bench.streams import streams
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -156,6 +158,7 @@ class Bench:
 ALONE = {
     "extraction": extraction,
     "failover": overload.failover,
+    "frames": frames,
     "overload": overload.overload,
     "leads_100k": store.small,
     "leads_1m": store.large,
@@ -163,6 +166,7 @@ ALONE = {
     "recovery_agent_death": recovery.agent_death,
     "recovery_valkey_back": recovery.valkey_back,
     "scale": scale,
+    "streams": streams,
 }
 """Parts that need no stack, or one of their own."""
 

@@ -21,6 +21,9 @@ from infra.sample_town import DIRECTORY_URL
 from infra.stack.options import Options
 from infra.stack.stack import Stack
 
+SETTINGS = {"LEADFLEET_RATE_SCALE": "1000"}
+"""One key stands for the clients of many."""
+
 KILLS, VIEWERS = 20, 10
 RESUMED_BOUND_S = 1.0
 RETRY_S = 0.05
@@ -30,8 +33,8 @@ LOAD_S, FAKES = 15.0, 20
 async def failover() -> list[Row]:
     """A replica is killed with its viewers on it, again and again: from a viewer's first try to connect to the other
     one until its next event."""
-    async with _stack(replicas=2) as stack, _fakes(stack, 1, Habits(page_s=0.05, logs=1)):
-        crowd = _Crowd(stack, await _start(stack, DIRECTORY_URL))
+    async with stack_for(replicas=2) as stack, fakes(stack, 1, Habits(page_s=0.05, logs=1)):
+        crowd = _Crowd(stack, await start(stack, DIRECTORY_URL))
         viewers = [asyncio.create_task(crowd.watch()) for _ in range(VIEWERS)]
         try:
             for _ in range(KILLS):
@@ -43,8 +46,8 @@ async def failover() -> list[Row]:
 
 async def overload() -> list[Row]:
     """300 calls a second, good and bad, 200 sockets and 50 picture streams, on one replica and 22 units."""
-    async with _stack(nodes=1) as stack, _fakes(stack, FAKES, Habits(leads=1)):
-        tasks = [await _start(stack, DIRECTORY_URL) for _ in range(FAKES + 2)]
+    async with stack_for(nodes=1) as stack, fakes(stack, FAKES, Habits(leads=1)):
+        tasks = [await start(stack, DIRECTORY_URL) for _ in range(FAKES + 2)]
         report = await under_load(Plan(stack.url, stack.api_key, tasks, seconds=LOAD_S))
     return [
         Row("overload_calls_per_s", report.calls_per_s, "1/s"),
@@ -102,20 +105,21 @@ class _Crowd:
 
 
 @asynccontextmanager
-async def _stack(replicas: int = 1, nodes: int = 0) -> AsyncIterator[Stack]:
+async def stack_for(replicas: int = 1, nodes: int = 0) -> AsyncIterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="leadfleet-bench-") as state:
-        async with Stack(Options(state=Path(state), replicas=replicas, nodes=nodes, town=True)) as stack:
+        options = Options(state=Path(state), replicas=replicas, nodes=nodes, town=True, settings=SETTINGS)
+        async with Stack(options) as stack:
             yield stack
 
 
-def _fakes(stack: Stack, number: int, habits: Habits) -> FakeNodes:
+def fakes(stack: Stack, number: int, habits: Habits) -> FakeNodes:
     names = [f"fake-{index}" for index in range(number)]
     return FakeNodes(stack.redis_url, Keys(stack.options.fleet), names, habits=habits)
 
 
-async def _start(stack: Stack, query: str) -> str:
+async def start(stack: Stack, query: str, platform: str = "directory") -> str:
     headers = {"Authorization": f"Bearer {stack.api_key}"}
-    body = {"queries": [query], "platforms": ["directory"]}
+    body = {"queries": [query], "platforms": [platform]}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.post(stack.url + "/api/scraper/start", json=body) as answer,

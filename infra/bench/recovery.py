@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from fleet.cancellation import end_all
+from fleet.ids import stream_position
 from fleet.keys import Keys
 from fleet.messages import Heartbeat
 from infra.bench.rows import Row, distribution
@@ -126,7 +127,7 @@ class Patient:
             entries: Any = await self.redis.xrange(self.keys.out(node), min=int(after * 1000))
             beats = [entry.decode() for entry, fields in entries if fields[b"k"] == Heartbeat.KIND.encode()]
             cursor: Any = await self.redis.hget(self.keys.node(node), "cursor")
-            return bool(beats) and _order(cursor.decode()) >= _order(beats[0])
+            return bool(beats) and _position(cursor.decode()) >= _position(beats[0])
 
         await _until(heard, f"a heartbeat of {node}")
 
@@ -300,14 +301,15 @@ def _node(slot: str) -> str:
     return slot.partition("/")[0]
 
 
-def _order(entry: str) -> tuple[int, int]:
-    ms, _, number = entry.partition("-")
-    return int(ms), int(number)
+def _position(entry: str) -> tuple[int, int]:
+    found = stream_position(entry)
+    assert found is not None, entry
+    return found
 
 
 def _moment(entry: str) -> float:
     """Unix time of an entry of a stream, by the store's clock, which is ours."""
-    return _order(entry)[0] / 1000
+    return _position(entry)[0] / 1000
 
 
 async def _until(look: Callable[[], Awaitable[T | None]], what: str) -> T:

@@ -71,6 +71,7 @@ async def test_35_a_soak_leaves_everything_flat(site: Sites, tmp_path: Path) -> 
     minutes = float(os.environ.get("LEADFLEET_SOAK_MINUTES") or 30)
     seed = int(os.environ.get("LEADFLEET_SOAK_SEED") or random.SystemRandom().randrange(1 << 32))
     out = Path(os.environ.get("LEADFLEET_SOAK_OUT") or tmp_path / "soak")
+    assert not (out / "ledger.jsonl").exists(), f"{out} holds another run: name an empty folder as OUT"
     print(f"\nsoak of {minutes:g} minutes, SEED={seed}, into {out}", flush=True)
     settings = {
         "LEADFLEET_RATE_SCALE": "1000",

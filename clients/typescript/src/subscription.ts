@@ -24,7 +24,7 @@ export interface SubscribeOptions {
   follow?: boolean;
   /** `auto` takes Server-Sent Events where WebSockets are blocked. */
   transport?: "auto" | Transport;
-  /** Let the server send events in batches this far apart. */
+  /** Let the server gather events for so many milliseconds, 5,000 at most, where there are many. */
   batchMs?: number;
   /** Events that are held for a slow iterator. When it is full we disconnect, and resume once it is half empty. */
   bufferSize?: number;

@@ -4400,6 +4400,8 @@ export interface operations {
             query?: {
                 /** @description go on behind this message */
                 last_event_id?: string;
+                /** @description put what comes within so many milliseconds, at most 5000, into one message, an array */
+                batch_ms?: string;
             };
             header?: {
                 /** @description the same, as browsers send it */

@@ -157,6 +157,11 @@ test("a client that returns is told what it missed, and of a gap where the serve
   expect(late.states.map((state) => state.name)).toEqual(["connecting", "open", "gap", "open", "closed"]);
 });
 
+test.each(["auto", "sse"] as const)("batches hold the same events (%s)", async (transport) => {
+  const { task, follower } = await running({ batchMs: 100, transport });
+  await finish(task, follower);
+});
+
 test("a slow consumer gets every event", async () => {
   const { task, follower } = await running({ bufferSize: 2 });
   await finish(task, follower);

@@ -23,6 +23,7 @@ from tests.servers import ValkeyServer
 from tests.support import wait_until
 
 KEY = "lfk_" + "k" * 43
+START_TIMEOUT_S = 60  # imports take a second on an idle machine
 ALLOWED_ORIGIN = "http://localhost:3000"
 
 
@@ -97,14 +98,18 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     server = asyncio.create_task(serve(app, config, shutdown_trigger=until_stopped))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         try:
-            await wait_until(lambda: _answers(session, url), description="the API to answer")
+            await wait_until(lambda: responds(session, url), description="the API to answer")
             yield Served(url, app.extensions[EXTENSION], session)
         finally:
             stop.set()
             await server
 
 
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+async def lists_tasks(client: Client) -> bool:
+    return (await client.get("/api/tasks"))[0] == 200
+
+
+async def responds(session: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with session.get(f"{url}/health/live") as answer:
             return answer.status == 200

@@ -65,6 +65,47 @@ async def test_each_socket_carries_its_kinds(api: Client, world: World) -> None:
     }
 
 
+async def test_a_client_that_asks_for_batches_gets_arrays_without_a_hole(
+    api: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "QUEUE", 40)  # more than this comes within one batch, and is read from the store
+    task = await api.start()
+    first = (await tell(world, task, *(f"m{n}" for n in range(30))))[-1]
+    path = f"/api/scraper/ws/logs/{task}?batch_ms=50&last_event_id={first}"
+    written = [f"n{n}" for n in range(300)]
+    async with api.ws(path) as ws:
+        assert (await ws.receive_json(timeout=5))["type"] == "connected"
+        writing = asyncio.create_task(tell(world, task, *written))
+        batches: list[list[dict]] = []
+        while sum(map(len, batches)) < len(written):
+            batches.append(await ws.receive_json(timeout=5))
+        await writing
+        await ws.send_str("ping")
+        assert (await ws.receive_json(timeout=5))["type"] == "pong"
+    assert [event["message"] for batch in batches for event in batch] == written
+    assert max(map(len, batches)) > 1
+    resumed = batches[0][-1]["id"]
+    async with api.ws(f"/api/scraper/ws/logs/{task}?batch_ms=50&last_event_id={resumed}") as ws:
+        await ws.receive_json(timeout=5)
+        assert (await ws.receive_json(timeout=5))[0]["message"] == written[len(batches[0])]
+    for garbage in ("-1", "x", "5001"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await api.ws(f"/api/scraper/ws/logs/{task}?batch_ms={garbage}")
+        assert refused.value.status == 400
+
+
+async def test_server_sent_batches_carry_the_id_of_their_last_event(api: Client, world: World) -> None:
+    task = await api.start()
+    ids = await tell(world, task, "a", "b")
+    url = f"{api.url}/api/scraper/events/{task}?batch_ms=10"
+    async with api.session.get(url, headers=api.headers) as stream:
+        while not (line := (await stream.content.readline()).decode().strip()).startswith("id: "):
+            assert not line.startswith("data: ")
+        assert line == f"id: {ids[-1]}"
+        data = orjson.loads((await stream.content.readline()).removeprefix(b"data: "))
+        assert [event["message"] for event in data] == ["Queued 1 unit", "a", "b"]
+
+
 async def test_a_position_that_is_gone_is_one_gap(api: Client, world: World) -> None:
     task = await api.start()
     ids = await tell(world, task, *"abcdef")

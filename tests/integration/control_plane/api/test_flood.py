@@ -16,8 +16,7 @@ import psutil
 from redis.asyncio import Redis
 
 from control_plane.turnstile import WAITING_EACH
-from tests.integration.control_plane.api.conftest import KEY, Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.api.conftest import KEY, START_TIMEOUT_S, Client, lists_tasks, responds
 from tests.integration.control_plane.conftest import Start
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
@@ -67,8 +66,8 @@ async def test_a_flood_is_told_to_wait_and_others_are_served(
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
         client = Client(session, url, KEY)
-        await wait_until(lambda: _answers(session, url), timeout=START_TIMEOUT_S)
-        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        await wait_until(lambda: responds(session, url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: lists_tasks(client), description="the bootstrap key to be stored")
         status, other, _ = await client.post(
             "/api/auth/keys", {"tenant": "other", "name": "b", "scopes": ["tasks:read"]}
         )

@@ -12,12 +12,10 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from tests.integration.control_plane.api.conftest import KEY, Client, _answers
+from tests.integration.control_plane.api.conftest import KEY, START_TIMEOUT_S, Client, lists_tasks, responds
 from tests.integration.control_plane.conftest import Start
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
-
-START_TIMEOUT_S = 60  # imports take a second on an idle machine
 
 
 async def test_it_serves_until_told_and_its_log_holds_no_secret(
@@ -30,9 +28,9 @@ async def test_it_serves_until_told_and_its_log_holds_no_secret(
     )  # fmt: skip
     url = f"http://{bind}"
     async with aiohttp.ClientSession() as session:
-        await wait_until(lambda: _answers(session, url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: responds(session, url), timeout=START_TIMEOUT_S)
         client = Client(session, url, KEY)
-        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        await wait_until(lambda: lists_tasks(client), description="the bootstrap key to be stored")
         token = (await client.post("/api/auth/stream-token", {}))[1]["token"]
         link = (await client.post("/api/auth/console-link"))[1]["url"]
         task = await client.start("http://93.184.215.14/")
@@ -64,9 +62,9 @@ async def test_a_connection_ends_when_its_client_has_gone(
     )
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
-        await wait_until(lambda: _answers(session, url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: responds(session, url), timeout=START_TIMEOUT_S)
         client = Client(session, url, KEY)
-        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        await wait_until(lambda: lists_tasks(client), description="the bootstrap key to be stored")
         task = await client.start("http://93.184.215.14/")
         headers = {"Authorization": f"Bearer {KEY}"}
         async with session.ws_connect(f"{url}/api/scraper/ws/logs/{task}", headers=headers) as ws:
@@ -91,8 +89,8 @@ async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_ove
     )  # fmt: skip
     async with aiohttp.ClientSession() as session:
         client = Client(session, f"http://{bind}", KEY)
-        await wait_until(lambda: _answers(session, client.url), timeout=START_TIMEOUT_S)
-        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        await wait_until(lambda: responds(session, client.url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: lists_tasks(client), description="the bootstrap key to be stored")
         assert (await client.get("/health/ready"))[0] == 200
         process.send_signal(signal.SIGTERM)
 
@@ -100,7 +98,7 @@ async def test_told_to_stop_it_serves_on_and_is_not_ready_until_its_delay_is_ove
             return (await client.get("/health/ready"))[:2] == (503, {"status": "stopping"})
 
         await wait_until(not_ready, description="the readiness to be off")
-        assert await _lists_tasks(client), "who has not noticed yet is served"
+        assert await lists_tasks(client), "who has not noticed yet is served"
         process.send_signal(signal.SIGTERM)
     _, log = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, b"Traceback" in log) == (0, False)
@@ -119,10 +117,6 @@ async def test_wrong_settings_are_told_in_words(start: Start, settings: dict[str
     assert process.returncode == 2
     assert says in log
     assert b"Traceback" not in log
-
-
-async def _lists_tasks(client: Client) -> bool:
-    return (await client.get("/api/tasks"))[0] == 200
 
 
 def _connections(pid: int, port: int) -> list[str]:

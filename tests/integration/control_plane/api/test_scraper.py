@@ -179,6 +179,16 @@ async def test_a_huge_body_is_refused_whether_it_says_so_or_not(api: Client, sai
         writer.close()
 
 
+async def test_a_body_of_unsaid_length_is_read_as_any_other(api: Client) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b'{"queries": ', b'["http://pieces.town.test/"]', b"}"):
+            yield piece
+
+    status, body, _ = await api.call("POST", "/api/scraper/start", data=pieces())
+    assert status == 200, body
+    assert (await api.get(f"/api/scraper/status/{body['task_id']}"))[1]["queries"] == ["http://pieces.town.test/"]
+
+
 async def test_a_body_that_never_ends_is_given_up(
     open_replica: Callable[..., Awaitable[Served]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,7 @@ import aiohttp
 from fleet.messages import Batch
 from leads.model import Lead
 from tests.integration.control_plane.api.conftest import KEY as API_KEY
-from tests.integration.control_plane.api.conftest import Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.api.conftest import START_TIMEOUT_S, Client, lists_tasks, responds
 from tests.integration.control_plane.conftest import Start
 from tests.integration.control_plane.enrichment.conftest import KEY, Desk, Model, status
 from tests.servers import ValkeyServer
@@ -38,8 +37,8 @@ class Running:
             secret="r" * 32, log_level="debug", enrichment_url=self._model.url, enrichment_key=KEY,
             enrichment_model="gpt-test",
         )  # fmt: skip
-        await wait_until(lambda: _answers(self.session, self.client.url), timeout=START_TIMEOUT_S)
-        await wait_until(lambda: _lists_tasks(self.client), description="the bootstrap key to be stored")
+        await wait_until(lambda: responds(self.session, self.client.url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: lists_tasks(self.client), description="the bootstrap key to be stored")
         return self
 
     async def __aexit__(self, *_: object) -> None:

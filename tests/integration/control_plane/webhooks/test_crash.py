@@ -8,8 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.integration.control_plane.api.conftest import KEY, Client, _answers
-from tests.integration.control_plane.api.test_process import START_TIMEOUT_S, _lists_tasks
+from tests.integration.control_plane.api.conftest import KEY, START_TIMEOUT_S, Client, lists_tasks, responds
 from tests.integration.control_plane.conftest import Start
 from tests.integration.control_plane.webhooks.conftest import QUERY, Owed, Receiver
 from tests.servers import ValkeyServer
@@ -27,8 +26,8 @@ async def test_a_killed_process_loses_no_webhook_and_logs_no_url(
     )  # fmt: skip
     async with aiohttp.ClientSession() as session:
         client = Client(session, f"http://{bind}", KEY)
-        await wait_until(lambda: _answers(session, client.url), timeout=START_TIMEOUT_S)
-        await wait_until(lambda: _lists_tasks(client), description="the bootstrap key to be stored")
+        await wait_until(lambda: responds(session, client.url), timeout=START_TIMEOUT_S)
+        await wait_until(lambda: lists_tasks(client), description="the bootstrap key to be stored")
         task = await client.start("http://a.test/", webhook_url=receiver.url)
         await client.post(f"/api/scraper/stop/{task}")
         await wait_until(lambda: receiver.asked, description="the webhook to be under way")

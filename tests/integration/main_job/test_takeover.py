@@ -1,0 +1,208 @@
+"""A person takes the wheel of a task's browser, opens what a page hides, and the unit reads what is shown then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from infra.stack.options import Options
+from tests.sites import answering
+from tests.stacks import Client, client_of
+from tests.support import wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CODE = "4711"
+PAGE = """<!doctype html><title>Praxis Dr. Stein</title>
+<style>
+  * { margin: 0 }
+  button, input { position: fixed; width: 20vw; height: 20vh }
+  button { left: 70vw; top: 60vh }
+</style>
+<h1>Praxis Dr. Stein</h1><button>I am no robot</button><input hidden>
+<script>
+  const say = what => fetch("/said/" + what, {method: "POST"}), input = document.querySelector("input");
+  document.querySelector("button").onclick = () => { input.hidden = false; input.focus(); say("clicked"); };
+  document.onclick = event => { if (event.target.tagName != "BUTTON") say("missed"); };
+  document.onpaste = event => { say("pasted"); };
+  document.onwheel = event => { say("wheel-" + event.deltaY); };
+  input.onkeydown = event => {
+    if (event.key != "Enter" || input.value != "CODE") return;
+    document.querySelector("h1").insertAdjacentHTML("afterend", '<p><a href="tel:+493031804711">030 31804711</a></p>');
+    say("solved");
+  };
+  say("shown");
+</script>""".replace("CODE", CODE)
+
+
+NO_INPUTS = (
+    "x",
+    "[]",
+    '{"type": "jump"}',
+    '{"type": "pointer", "event": "down", "x": 1.5, "y": 0}',
+    '{"type": "text", "text": ""}',
+    '{"type": "key", "event": "press", "key": "a", "more": 1}',
+)
+
+
+class Door:
+    """A site at every ``*.door.test`` whose page comes when it is let, and tells what is done to it."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+        self.said: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path.startswith("/said/"):
+            self.said.append(request.path.removeprefix("/said/"))
+            return web.Response()
+        if request.path != "/":
+            return web.Response(status=404)
+        self.asked.set()
+        await self.open.wait()
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def hears(self, what: str) -> None:
+        await wait_until(lambda: what in self.said, 20, f"the page to say {what!r}, not only {self.said}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site() -> AsyncIterator[Door]:
+    door = Door()
+    async with answering(door.answer) as door.port:
+        yield door
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory, site: Door) -> AsyncIterator[Client]:
+    allowed = (f"*.door.test=127.0.0.1:{site.port}",)
+    state = tmp_path_factory.mktemp("stack")
+    settings = {"LEADFLEET_CONTROL_LIMIT": "20"}
+    async with client_of(
+        Options(state=state, replicas=2, nodes=1, slots=1, egress_allow=allowed, settings=settings)
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def door(site: Door) -> Door:
+    """The site, as if nobody had been there."""
+    site.asked.clear()
+    site.open.clear()
+    site.said.clear()
+    return site
+
+
+def wheel(client: Client, task: str, replica: int = 0) -> Any:
+    return client.session.ws_connect(client.url(f"/api/scraper/ws/control/{task}", replica))
+
+
+async def refused(client: Client, task: str, replica: int = 0) -> int:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await wheel(client, task, replica)
+    return refusal.value.status
+
+
+async def at_the_door(client: Client, door: Door, query: str) -> str:
+    """A task whose browser waits for the site's page."""
+    task = await client.start(query, enrich_websites=False)
+    await asyncio.wait_for(door.asked.wait(), 30)
+    return task
+
+
+async def click(socket: aiohttp.ClientWebSocketResponse, x: float, y: float) -> None:
+    for event in ("move", "down", "up"):
+        await socket.send_json({"type": "pointer", "event": event, "x": x, "y": y})
+
+
+async def log_of(client: Client, task: str) -> list[str]:
+    return [event["message"] for event in await client.events(task) if event["type"] == "log"]
+
+
+async def test_a_person_opens_what_the_unit_then_reads(client: Client, door: Door) -> None:
+    task = await at_the_door(client, door, "http://stein.door.test/")
+    async with wheel(client, task) as socket:
+        assert (await socket.receive_json())["type"] == "connected"
+        assert await refused(client, task, replica=1) == 409
+        door.open.set()
+        await door.hears("shown")
+        await click(socket, 0.5, 0.1)
+        await door.hears("missed")
+        await click(socket, 0.8, 0.7)
+        await door.hears("clicked")
+        await socket.send_json({"type": "wheel", "x": 0.5, "y": 0.5, "dy": 120})
+        await door.hears("wheel-120")
+        await socket.send_json({"type": "paste", "text": CODE[:2]})
+        await door.hears("pasted")
+        await socket.send_json({"type": "text", "text": CODE[2:]})
+        await socket.send_json({"type": "key", "event": "press", "key": "Enter"})
+        await door.hears("solved")
+        assert (await client.status(task))["status"] == "running", "the unit waits as long as somebody has the wheel"
+    (state,) = await client.ended(task)
+    assert (state["status"], state["total_results"]) == ("completed", 1), state
+    (lead,) = [event["data"] for event in await client.events(task) if event["type"] == "result"]
+    assert [phone["normalized_e164"] for phone in lead["phones"]] == ["+493031804711"]
+    told = await log_of(client, task)
+    assert [line.partition(" ")[2] for line in told if "the wheel" in line] == [
+        "has the wheel: the unit waits", "gave the wheel back: the unit goes on",
+    ]  # fmt: skip
+    assert await refused(client, task) == 409, "nothing of the task runs any more"
+
+
+async def test_what_is_no_input_is_answered_and_changes_nothing(client: Client, door: Door) -> None:
+    task = await at_the_door(client, door, "http://invalid.door.test/")
+    async with wheel(client, task) as socket:
+        await socket.receive_json()
+        for said in NO_INPUTS:
+            await socket.send_str(said)
+            answer = await socket.receive_json(timeout=10)
+            assert (answer["type"], bool(answer["detail"])) == ("invalid", True), said
+        await socket.send_json(
+            {"type": "key", "event": "press", "key": "NoSuchKey"}
+        )  # Chrome knows none: the next one works
+        door.open.set()
+        await door.hears("shown")
+        await click(socket, 0.8, 0.7)
+        await door.hears("clicked")
+    await client.ended(task)
+
+
+@pytest.mark.faults
+async def test_the_wheel_is_given_back_when_its_time_is_over(client: Client, door: Door) -> None:
+    task = await at_the_door(client, door, "http://limit.door.test/")
+    async with wheel(client, task) as socket:
+        await socket.receive_json()
+        door.open.set()
+        closed = await socket.receive(timeout=40)
+        assert (closed.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 4008)
+    assert (await client.ended(task))[0]["status"] == "completed"
+
+
+@pytest.mark.faults
+async def test_a_lost_replica_frees_the_unit(client: Client, door: Door) -> None:
+    task = await at_the_door(client, door, "http://lost.door.test/")
+    async with wheel(client, task, replica=1) as socket:
+        await socket.receive_json()
+        await client.stack.children["control-plane-2"].lose()
+        door.open.set()
+        assert (await client.ended(task))[0]["status"] == "completed"
+    assert any("is gone from the wheel" in line for line in await log_of(client, task))
+
+
+async def test_the_wheel_needs_its_scope(client: Client) -> None:
+    made = await client.session.post(
+        client.url("/api/auth/keys"), json={"tenant": "default", "name": "b", "scopes": ["tasks:read", "streams:read"]}
+    )
+    key = (await made.json())["key"]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await client.session.ws_connect(
+            client.url(f"/api/scraper/ws/control/tsk_{'0' * 26}"), headers={"Authorization": f"Bearer {key}"}
+        )
+    assert refusal.value.status == 403
