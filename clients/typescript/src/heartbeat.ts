@@ -19,6 +19,7 @@ export class Heartbeat {
   // the wall clock: others stand still while the machine sleeps
   private heardAt = Date.now();
   private greeted = false;
+  private stopped = false;
   private readonly timer: ReturnType<typeof setInterval>;
   private readonly once = new Set<ReturnType<typeof setTimeout>>();
 
@@ -46,7 +47,7 @@ export class Heartbeat {
   /** The machine woke up, or has another network. */
   wake(): void {
     this.look();
-    if (!this.greeted || !this.ping) return;
+    if (this.stopped || !this.greeted || !this.ping) return;
     const before = Date.now();
     this.ping();
     this.later(WAKE_TIMEOUT_MS, () => {
@@ -55,6 +56,7 @@ export class Heartbeat {
   }
 
   stop(): void {
+    this.stopped = true;
     clearInterval(this.timer);
     for (const timer of this.once) clearTimeout(timer);
     this.once.clear();

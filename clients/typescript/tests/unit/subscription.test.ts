@@ -197,11 +197,9 @@ test("a task that is not there ends the subscription with its problem", async ()
 
 test.each(["websocket", "sse"] as const)("a %s that falls silent is given up", async (transport) => {
   let connections = 0;
-  const pings: string[] = [];
   const { client } = await serve({
     socket(socket) {
       connections += 1;
-      socket.on("message", (data) => pings.push(String(data)));
       socket.send(connected());
       if (connections === 2) socket.send(completed("1-0"));
     },
@@ -223,7 +221,6 @@ test.each(["websocket", "sse"] as const)("a %s that falls silent is given up", a
   );
   expect(reasons).toHaveLength(1);
   expect(reasons[0]).toMatch(/^silent for \d+ ms$/);
-  if (transport === "websocket") expect(new Set(pings)).toEqual(new Set(["ping"]));
 });
 
 test.each(["websocket", "sse"] as const)(
