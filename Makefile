@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+CLIENT := clients/typescript
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
-.PHONY: help demo up test e2e faults soak upgrade lint bench lock clean setup chromium libreoffice
+.PHONY: help demo up test faults soak upgrade lint client e2e bench openapi lock clean setup chromium libreoffice npm
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -19,9 +20,6 @@ up: chromium ## run the whole stack on this machine until Ctrl-C
 
 test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
-
-e2e: chromium tests/e2e/node_modules ## use the console in a real Chromium, in front of a whole stack
-	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
 
 faults: chromium ## kill, freeze, cut off and starve every part of a running fleet
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
@@ -40,8 +38,20 @@ lint: setup ## check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+client: npm ## lint, build and test the TypeScript client
+	@cd $(CLIENT) && npm run --silent lint && npm run --silent build && npm run --silent test
+
+e2e: chromium client tests/e2e/node_modules ## run the clients against a whole stack that is killed and cut, and use the console
+	@export LEADFLEET_CHROME="$$($(BIN)/python -c 'from browser_node.chrome_binary import find_chrome as f; print(f().path)')" \
+		&& cd $(CLIENT) && npm run --silent test:e2e
+	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
+
 bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))
+
+openapi: setup npm ## write the OpenAPI document and the client's types from the routes
+	@$(BIN)/python -m infra.openapi > $(CLIENT)/openapi.json
+	@cd $(CLIENT) && npm run --silent types
 
 lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 takes the newest
 	@infra/bootstrap/lock.sh
@@ -49,7 +59,7 @@ lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 take
 clean: ## remove what was built and stored, the environment included
 	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json tests/e2e/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache $(CLIENT)/dist $(CLIENT)/node_modules
 
 tests/e2e/node_modules: tests/e2e/package-lock.json
 	@npm ci --prefix tests/e2e --no-audit --no-fund --silent
@@ -63,3 +73,10 @@ chromium: setup
 
 libreoffice: setup
 	@$(BIN)/python -m infra.bootstrap.libreoffice
+
+# `npm ci` again only when the lock is newer than what it installed
+npm: $(CLIENT)/node_modules/.package-lock.json
+
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	@cd $(CLIENT) && npm ci --no-audit --no-fund --silent
+	@touch $@

@@ -33,7 +33,11 @@ class _Request(BaseModel):
 class _Answer(BaseModel):
     """What a client gets."""
 
-    model_config = ConfigDict(frozen=True, ser_json_timedelta="float")
+    model_config = ConfigDict(
+        frozen=True,
+        ser_json_timedelta="float",
+        json_schema_serialization_defaults_required=True,  # what has a default is sent all the same
+    )
 
 
 def _as_list(value: object) -> object:

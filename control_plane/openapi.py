@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter
 from quart import Quart
@@ -16,6 +16,7 @@ from control_plane.models import WebhookMessage
 
 View = TypeVar("View", bound=Callable[..., Any])
 Shape = type[BaseModel] | TypeAdapter[Any]
+Mode = Literal["validation", "serialization"]
 
 TITLE, VERSION = "Leadfleet", "0.1.0"
 REF = "#/components/schemas/{model}"
@@ -125,7 +126,7 @@ def _operation(
 ) -> dict[str, Any]:
     content: dict[str, Any] = {described.media: {}}
     if described.answer is not None:
-        content = {"application/json": {"schema": _schema(described.answer, schemas)}}
+        content = {"application/json": {"schema": _schema(described.answer, schemas, "serialization")}}
     operation: dict[str, Any] = {
         "operationId": f"{rule.endpoint}_{path}".replace(".", "_").replace("/", "_"),
         "summary": summary_of(view),
@@ -144,7 +145,7 @@ def _operation(
         "security": _security(policy),
     }
     if described.body is not None:
-        shape = {"schema": _schema(described.body, schemas)}
+        shape = {"schema": _schema(described.body, schemas, "validation")}
         operation["requestBody"] = {"required": described.body_required, "content": {"application/json": shape}}
     return operation
 
@@ -167,7 +168,7 @@ def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": _parameters({}, {}, told),
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _schema(WebhookMessage, schemas)}},
+            "content": {"application/json": {"schema": _schema(WebhookMessage, schemas, "serialization")}},
         },
         "responses": {
             "2XX": {"description": "delivered"},
@@ -193,11 +194,15 @@ def _security(policy: Access) -> list[dict[str, list[str]]]:
     return [{name: []} for name in names]
 
 
-def _schema(shape: Shape, schemas: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the shape's schema, which joins ``schemas`` with all it uses."""
+def _schema(shape: Shape, schemas: dict[str, Any], mode: Mode) -> dict[str, Any]:
+    """A reference to the shape's schema, which joins ``schemas`` with all it uses.
+
+    What has a default may be left out of what we are sent ("validation"), and is always in what we send
+    ("serialization").
+    """
     if isinstance(shape, TypeAdapter):
-        return shape.json_schema(ref_template=REF)
-    schema = shape.model_json_schema(ref_template=REF, by_alias=True)
+        return shape.json_schema(ref_template=REF, mode=mode)
+    schema = shape.model_json_schema(ref_template=REF, by_alias=True, mode=mode)
     schemas.update(schema.pop("$defs", {}))
     schemas[shape.__name__] = schema
     return {"$ref": REF.format(model=shape.__name__)}
