@@ -8,13 +8,16 @@ from typing import Any
 
 import orjson
 from quart import websocket
+from redis.exceptions import RedisError
 
 from control_plane import telemetry
 from control_plane.auth import offered_subprotocol
+from control_plane.errors import Problem
 from control_plane.streams.events import Resume, array, retry_ms
 from control_plane.streams.frames import Viewer
 from control_plane.streams.hub import Tail
 from fleet.cancellation import end_all
+from fleet.errors import FleetError
 
 WRITE_TIMEOUT_S = 6.0
 """How long one message may take to leave; what is stuck longer is cut."""
@@ -23,6 +26,10 @@ REVOCATION_CHECK_S = 10.0
 MAX_PONGS = 16  # pings answered at most when they come faster than pongs leave
 
 GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
+COME_AGAIN = "connect again, behind the last message you saw"
+
+STORE_ERRORS = (RedisError, FleetError, Problem)
+"""What a part raises that asks the store in vain."""
 
 StillValid = Callable[[], Awaitable[bool]]
 Hear = Callable[["Socket", str], Awaitable[None]]
@@ -71,6 +78,9 @@ class Socket:
             failure = task.exception()
             if isinstance(failure, TimeoutError):
                 telemetry.STREAMS_CUT.labels("slow").inc()
+            elif isinstance(failure, STORE_ERRORS):
+                telemetry.STREAMS_CUT.labels("store").inc()
+                await self.close(RESTART, COME_AGAIN)
             elif failure is not None:
                 raise failure
 
@@ -93,14 +103,21 @@ class Socket:
                 await self.send('{"type":"pong"}')
 
     async def _watch_key(self) -> None:
-        while await self._valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
+        while await self._is_valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
             await asyncio.sleep(REVOCATION_CHECK_S)
         telemetry.STREAMS_CUT.labels("revoked").inc()
         await self.close(POLICY, "the key was revoked")
 
+    async def _is_valid(self) -> bool:
+        """Also while the store cannot say: a viewer who reads on is no reason to ask it sooner."""
+        try:
+            return await self._valid()
+        except STORE_ERRORS:
+            return True
+
     async def _watch_stop(self) -> None:
         await self._stopped.wait()
-        await self.close(RESTART, "connect again, behind the last message you saw")
+        await self.close(RESTART, COME_AGAIN)
 
 
 async def send_events(socket: Socket, tail: Tail, start: Resume, batch_s: float = 0.0) -> None:
