@@ -21,7 +21,9 @@ MOST_DEATHS = 12
 """There are six steps, the search, and the end."""
 
 
-@pytest.mark.parametrize("place", ["file", pytest.param("s3", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "place", [pytest.param("file", marks=pytest.mark.faults), pytest.param("s3", marks=pytest.mark.soak)]
+)
 async def test_an_erasure_goes_on_after_every_death(
     options: StoreOptions, valkey: Redis, keys: Keys, place: str
 ) -> None:

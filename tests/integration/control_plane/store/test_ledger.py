@@ -30,6 +30,7 @@ async def check(options: StoreOptions, valkey: Redis, keys: Keys, kills: int) ->
     assert stored == Counter(ledger.appended)
 
 
+@pytest.mark.faults
 async def test_ten_kills_lose_and_repeat_nothing(options: StoreOptions, valkey: Redis, keys: Keys) -> None:
     await check(options, valkey, keys, kills=10)
 
