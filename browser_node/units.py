@@ -153,6 +153,7 @@ class LiveUnit:
             for handle in self._force:
                 handle.cancel()
             self._capture.clear()
+            self._control.wheel.give_back()  # whoever has it: it would lapse after the unit's end, and say so
             if lane is not None:
                 self._slot.give_back(lane)
         log.info(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import aiohttp
 from playwright.async_api import async_playwright
 
 from browser_node.chrome_binary import find_chrome
+from infra.bench.child import serving
 from infra.bench.fake_nodes import Habits, until
 from infra.bench.load import percentile
 from infra.bench.overload import fakes, stack_for, start
@@ -56,8 +54,8 @@ async def frames() -> list[Row]:
     per_s, late = await _one_viewer()
     bare_per_s = await _bare_screencast()
     crowd, said = await _crowd()
-    async with _bare_quart() as url:
-        bare_crowd = await _bytes_per_s(url, {})
+    async with serving(_BARE, str(1 / CROWD_FPS), str(JPEG_BYTES)) as port:
+        bare_crowd = await _bytes_per_s(f"http://127.0.0.1:{port}/", {})
     return [
         Row("frames_per_s", per_s, "1/s", per_s / bare_per_s, "a bare CDP screencast"),
         Row("frames_added_p50_ms", percentile(late, 0.5), "ms"),
@@ -168,18 +166,3 @@ async def _bytes_per_s(url: str, headers: dict[str, str]) -> float:
             await asyncio.gather(*viewers, return_exceptions=True)
     rates = [(later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in pairwise(marks)]
     return round(sum(rates) / len(rates) / CROWD / JPEG_BYTES, 2)
-
-
-@asynccontextmanager
-async def _bare_quart() -> AsyncIterator[str]:
-    """The address of a Quart on Hypercorn that streams pictures of the same size at the same pace."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _BARE, str(1 / CROWD_FPS), str(JPEG_BYTES),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(await process.stdout.readline())}/"
-    finally:
-        process.kill()
-        await process.wait()

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ import aiohttp
 import uvloop
 
 from fleet.cancellation import end_all
+from infra.bench.child import run_module
 from infra.bench.load import percentile
 
 ARRIVING = 64
@@ -130,7 +131,7 @@ def _position(event: str) -> tuple[int, int]:
 async def listen(crowd: Crowd) -> Heard:
     """Have a crowd listen, shared out among PROCESSES."""
     share = replace(crowd, clients=crowd.clients // PROCESSES)
-    told = await asyncio.gather(*(_run(share) for _ in range(PROCESSES)))
+    told = await asyncio.gather(*(run_module("infra.bench.listeners", asdict(share)) for _ in range(PROCESSES)))
     late = [ms for each in told for ms in each["late"]]
     return Heard(
         events=len(late),
@@ -140,21 +141,6 @@ async def listen(crowd: Crowd) -> Heard:
         p99_ms=percentile(late, 0.99),
         per_s=round(max(each["events"] for each in told) / crowd.seconds, 1),
     )
-
-
-async def _run(crowd: Crowd) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "infra.bench.listeners", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        told, _ = await process.communicate(json.dumps(asdict(crowd)).encode())
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    if process.returncode:
-        raise RuntimeError(f"the listeners at {crowd.url} ended with {process.returncode}")
-    return dict(json.loads(told))
 
 
 def _main(arguments: Sequence[str]) -> None:

@@ -13,12 +13,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 import aiohttp
 
 from fleet.cancellation import end_all
+from infra.bench.child import run_module
 from infra.bench.raw_client import RawClient
 
 ANSWER_S = 30.0
@@ -243,16 +243,7 @@ class Load:
 
 async def under_load(plan: Plan) -> Report:
     """Run a plan in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "infra.bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        told, _ = await process.communicate(json.dumps(asdict(plan)).encode())
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    return Report(**json.loads(told))
+    return Report(**await run_module("infra.bench.load", asdict(plan)))
 
 
 def _ending(task: asyncio.Task[None]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,9 +10,10 @@ from contextlib import asynccontextmanager
 from playwright.async_api import async_playwright
 
 from browser_node.chrome_binary import find_chrome
+from infra.bench.child import serving
 
 _BARE_QUART = """
-import json, socket
+import socket
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart
@@ -24,7 +23,7 @@ app = Quart("bare")
 async def root():
     return {"status": "running", "progress": {"website": 1}}
 listener = socket.socket(); listener.bind(("127.0.0.1", 0)); listener.listen(256)
-print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+print(listener.getsockname()[1], flush=True)
 config = Config(); config.bind = [f"fd://{listener.fileno()}"]; config.worker_class = "uvloop"
 asyncio.run(serve(app, config))
 """
@@ -33,16 +32,8 @@ asyncio.run(serve(app, config))
 @asynccontextmanager
 async def bare_quart() -> AsyncIterator[str]:
     """The URL of a Quart on Hypercorn that answers one small JSON and does nothing else."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _BARE_QUART, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        assert process.stdout is not None
-        port = json.loads(await process.stdout.readline())["port"]
+    async with serving(_BARE_QUART) as port:
         yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def bare_pages_per_minute(urls: Sequence[str], town_port: int, tabs: int) -> float:

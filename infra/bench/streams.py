@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
+from infra.bench.child import serving
 from infra.bench.fake_nodes import Habits
 from infra.bench.listeners import Crowd, Heard, listen
 from infra.bench.overload import fakes, stack_for, start
@@ -18,6 +13,9 @@ CLIENTS, BATCHED_CLIENTS, BATCH_MS = 300, 1_000, 200
 LISTEN_S = 15.0
 EACH_S = 0.05
 """Between two events: 20 a second."""
+
+MESSAGE_BYTES = 200
+"""What the bare server sends: much what an event of a log has."""
 
 _BARE = """
 import asyncio, json, sys, time
@@ -49,8 +47,8 @@ async def streams() -> list[Row]:
         url = f"{stack.url.replace('http', 'ws', 1)}/api/scraper/ws/events/{task}"
         each = await listen(Crowd(url, CLIENTS, LISTEN_S, stack.api_key))
         batched = await listen(Crowd(f"{url}?batch_ms={BATCH_MS}", BATCHED_CLIENTS, LISTEN_S, stack.api_key))
-    async with _bare(each.per_s) as url:
-        bare = await listen(Crowd(url, CLIENTS, LISTEN_S))
+    async with serving(_BARE, str(1 / each.per_s), str(MESSAGE_BYTES)) as port:
+        bare = await listen(Crowd(f"ws://127.0.0.1:{port}/", CLIENTS, LISTEN_S))
     return [
         *_rows("streams_300", each, bare),
         *_rows("streams_1000_batched", batched, None),
@@ -67,17 +65,3 @@ def _rows(name: str, heard: Heard, bare: Heard | None) -> list[Row]:
         Row(f"{name}_lost", heard.lost, ""),
         Row(f"{name}_twice", heard.twice, ""),
     ]
-
-
-@asynccontextmanager
-async def _bare(per_s: float) -> AsyncIterator[str]:
-    """The address of a server that sends as many messages as ours did, of much the same size."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _BARE, str(1 / per_s), "200", stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        yield f"ws://127.0.0.1:{json.loads(await process.stdout.readline())}/"
-    finally:
-        process.kill()
-        await process.wait()

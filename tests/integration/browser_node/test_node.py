@@ -13,7 +13,7 @@ from playwright.async_api import BrowserContext
 
 from browser_node import processes
 from browser_node.scraping.types import UnitControl, UnitResult
-from fleet.messages import Cancel, Drain, Goodbye, Heartbeat, Pause, Run, SlotChange
+from fleet.messages import Cancel, Drain, Goodbye, Heartbeat, Pause, Run, SlotChange, Steer
 from fleet.model import Outcome
 from tests.fakes.fake_control import FakeControl
 from tests.integration.browser_node.conftest import NODE, Site, StartNode
@@ -48,6 +48,12 @@ async def linger(order: Run, context: BrowserContext, out: Any, stage: Any, _: A
 
 async def running(control: FakeControl, order: Run) -> None:
     await wait_until(lambda: control.batches(order), 15, "the unit's first batch")
+
+
+def told(control: FakeControl, order: Run, what: str) -> bool:
+    """Whether the unit's log has a line with ``what`` in it."""
+    events = [event["data"] for batch in control.batches(order) for event in batch.events]
+    return any(what in event.get("message", "") for event in events)
 
 
 def chrome_of(control: FakeControl) -> psutil.Process:
@@ -104,6 +110,23 @@ async def test_a_killed_chrome_ends_the_attempt_and_a_new_one_follows(
     again = await control.run(NODE, "http://www.site.test/again")
     await running(control, again)
     assert not old.is_running()
+
+
+async def test_a_unit_that_ends_while_somebody_has_the_wheel_says_nothing_afterwards(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    """What it said then would be refused as a stale attempt's."""
+    await start_node(linger, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/")
+    await running(control, order)
+    await control.tell(NODE, Steer(order.boot, 0, order.unit, 1, "somebody"))
+    await wait_until(lambda: told(control, order, "has the wheel"), 10, "the unit to wait")
+    chrome_of(control).kill()
+    await control.ended(order)
+    said, beats = len(control.batches(order)), len(control.of(Heartbeat))
+    # the wheel lapses a second after it was taken, and beats come every three
+    await wait_until(lambda: len(control.of(Heartbeat)) >= beats + 2, 20, "two more heartbeats")
+    assert len(control.batches(order)) == said
 
 
 async def test_a_stopped_chrome_is_killed_within_ten_seconds(

@@ -45,7 +45,7 @@ async def test_another_tenants_task_does_not_exist(api: Client, served: Served) 
     ]:
         status, problem, _ = await other.call(method, path)
         assert (status, problem["detail"]) == (404, f"there is no task {task!r}"), path
-    for channel in ("logs", "events", "frames"):
+    for channel in ("logs", "events", "frames", "control"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await other.ws(f"/api/scraper/ws/{channel}/{task}")
         assert refused.value.status == 404
@@ -71,6 +71,7 @@ async def test_a_stream_token_opens_its_task_and_kind_only(api: Client, served: 
         assert socket.protocol == "leadfleet.v1"
     assert await refused(f"/api/scraper/ws/logs/{second}") == 404
     assert await refused(f"/api/scraper/ws/frames/{task}") == 403
+    assert await refused(f"/api/scraper/ws/control/{task}") == 403
     assert await refused(f"/api/scraper/ws/logs/{task}", token[:-3] + "AAA") == 401
     assert (await nobody.get(f"/api/scraper/status/{task}?token={token}"))[0] == 401
     expired = tokens.sign(tokens.Claims("default", keyring.digest("x"), task, frozenset({"events"}), 1), "s" * 32)

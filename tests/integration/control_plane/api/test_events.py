@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket as sockets
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import orjson
 import pytest
 
+from control_plane import keyring
 from control_plane.streams import hub, websockets
 from fleet.connect import command_client
 from tests.integration.control_plane.api.conftest import Client, Served
@@ -236,8 +238,10 @@ async def test_two_replicas_serve_the_same_stream(open_replica: Callable[..., Aw
 
 
 async def test_a_stream_goes_on_when_the_store_is_back(
-    open_replica: Callable[..., Awaitable[Served]], tmp_path: Path
+    open_replica: Callable[..., Awaitable[Served]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(websockets, "REVOCATION_CHECK_S", 0.01)  # the key is looked for while the store is away
+    monkeypatch.setattr(keyring, "CACHE", timedelta())
     store = ValkeyServer(tmp_path)
     store.start()
     client = command_client(store.url, name="test")

@@ -38,6 +38,11 @@ class Asker:
         head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n"
         self.writer.write(head.encode())
 
+    def send_too_much(self, key: str) -> None:
+        """Say that a body comes that is larger than one may be."""
+        head = f"POST /api/scraper/start HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n"
+        self.writer.write(f"{head}Content-Length: 9999999\r\n\r\n".encode())
+
     async def answer(self) -> tuple[int, bool]:
         """``(status, whether it says when to come again)``."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -72,18 +77,20 @@ async def test_a_flood_is_told_to_wait_and_others_are_served(
             "/api/auth/keys", {"tenant": "other", "name": "b", "scopes": ["tasks:read"]}
         )
         assert status == 201
-        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others, askers(port, 1) as viewers:
+        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others, askers(port, 2) as apart:
             os.kill(process.pid, signal.SIGSTOP)  # so that all of it arrives at one moment
             await wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
             for asker in flood:
                 asker.ask(KEY)
             for asker in others:
                 asker.ask(other["key"])
-            viewers[0].ask(KEY, f"/api/scraper/events/{UNKNOWN}")
+            apart[0].ask(KEY, f"/api/scraper/events/{UNKNOWN}")
+            apart[1].send_too_much(KEY)
             os.kill(process.pid, signal.SIGCONT)
             answers = Counter(await asyncio.gather(*(asker.answer() for asker in flood)))
             assert [await asker.answer() for asker in others] == [(200, False)] * OTHERS
-            assert await viewers[0].answer() == (404, False)  # the flood of its own key did not keep it out
+            assert await apart[0].answer() == (404, False)  # the flood of its own key did not keep it out
+            assert await apart[1].answer() == (413, False)  # that needs no turn
         assert set(answers) == {(200, False), (429, True)}
         assert answers[200, False] >= WAITING_EACH
         metrics = (await client.get("/metrics"))[1].decode()
