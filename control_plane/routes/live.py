@@ -84,7 +84,6 @@ async def control(task_id: str) -> None:
     While it is held the unit begins no page; it is free again when the socket closes.
     """
     made, caller = services(), principal()
-    await made.queue.status(caller.tenant, task_id)
     async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, caller.key_id) as takeover:
         with telemetry.VIEWERS.labels("control").track_inprogress():
             socket = Socket(validity(), made.hub.stopped, takeover.input)

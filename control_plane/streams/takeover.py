@@ -79,8 +79,10 @@ _INPUT: TypeAdapter[Pointer | Wheel | Key | Text] = TypeAdapter(
 
 
 class Takeover:
-    """``async with Takeover(...)``: the wheel is this one's inside. Entering raises Conflict when no browser works on
-    the task, or another one has the wheel."""
+    """``async with Takeover(...)``: the wheel is this one's inside.
+
+    Entering raises NotFound, and Conflict when no browser works on the task or another one has the wheel.
+    """
 
     def __init__(self, client: Redis, keys: Keys, queue: Tasks, tenant: str, task: str, by: str) -> None:
         """``by`` says who it is, in the task's log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 from collections import Counter
@@ -16,7 +17,8 @@ import psutil
 from redis.asyncio import Redis
 
 from control_plane.turnstile import WAITING_EACH
-from tests.integration.control_plane.api.conftest import KEY, START_TIMEOUT_S, Client, lists_tasks, responds
+from control_plane.web import MAX_BODY
+from tests.integration.control_plane.api.conftest import KEY, START_TIMEOUT_S, Client, Served, lists_tasks, responds
 from tests.integration.control_plane.conftest import Start
 from tests.servers import ValkeyServer
 from tests.support import free_port, wait_until
@@ -33,15 +35,10 @@ class Asker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def ask(self, key: str, path: str = "/api/tasks/queue/status") -> None:
+    def ask(self, key: str) -> None:
         """For the queue's state, so that the store is asked as well."""
-        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n"
+        head = f"GET /api/tasks/queue/status HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n"
         self.writer.write(head.encode())
-
-    def send_too_much(self, key: str) -> None:
-        """Say that a body comes that is larger than one may be."""
-        head = f"POST /api/scraper/start HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n"
-        self.writer.write(f"{head}Content-Length: 9999999\r\n\r\n".encode())
 
     async def answer(self) -> tuple[int, bool]:
         """``(status, whether it says when to come again)``."""
@@ -77,20 +74,16 @@ async def test_a_flood_is_told_to_wait_and_others_are_served(
             "/api/auth/keys", {"tenant": "other", "name": "b", "scopes": ["tasks:read"]}
         )
         assert status == 201
-        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others, askers(port, 2) as apart:
+        async with askers(port, FLOOD) as flood, askers(port, OTHERS) as others:
             os.kill(process.pid, signal.SIGSTOP)  # so that all of it arrives at one moment
             await wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
             for asker in flood:
                 asker.ask(KEY)
             for asker in others:
                 asker.ask(other["key"])
-            apart[0].ask(KEY, f"/api/scraper/events/{UNKNOWN}")
-            apart[1].send_too_much(KEY)
             os.kill(process.pid, signal.SIGCONT)
             answers = Counter(await asyncio.gather(*(asker.answer() for asker in flood)))
             assert [await asker.answer() for asker in others] == [(200, False)] * OTHERS
-            assert await apart[0].answer() == (404, False)  # the flood of its own key did not keep it out
-            assert await apart[1].answer() == (413, False)  # that needs no turn
         assert set(answers) == {(200, False), (429, True)}
         assert answers[200, False] >= WAITING_EACH
         metrics = (await client.get("/metrics"))[1].decode()
@@ -100,3 +93,17 @@ async def test_a_flood_is_told_to_wait_and_others_are_served(
     process.send_signal(signal.SIGTERM)
     _, log = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, b"Traceback" in log) == (0, False), log.decode()
+
+
+async def test_a_full_line_of_calls_keeps_no_viewer_out_and_takes_no_body_in(api: Client, served: Served) -> None:
+    turnstile, key = served.services.turnstile, api.headers["Authorization"]
+    turnstile._open = False  # as if the loop's turn took for ever
+    line = [asyncio.create_task(turnstile.enter((key, False))) for _ in range(WAITING_EACH)]
+    await wait_until(lambda: turnstile._waiting == WAITING_EACH)
+    assert (await api.get("/api/tasks"))[0] == 429
+    assert (await api.post("/api/scraper/start", data=io.BytesIO(b"x" * (MAX_BODY + 1))))[0] == 413
+    viewer = asyncio.create_task(api.get(f"/api/scraper/events/{UNKNOWN}"))
+    await wait_until(lambda: turnstile._waiting == WAITING_EACH + 1 or viewer.done())
+    turnstile._turn(1)
+    assert (await viewer)[0] == 404
+    await asyncio.gather(*line)

@@ -61,6 +61,16 @@ async def test_pause_resume_and_stop(api: Client) -> None:
     assert status == 409
 
 
+async def test_tasks_are_listed_by_their_state(api: Client) -> None:
+    tasks = [await api.start() for _ in range(3)]
+    await api.post(f"/api/scraper/stop/{tasks[1]}")
+    for state, those in (("stopped", [tasks[1]]), ("queued", [tasks[2], tasks[0]])):
+        page = (await api.get(f"/api/tasks?status={state}"))[1]
+        assert ([task["task_id"] for task in page["tasks"]], page["total"]) == (those, len(those))
+    counts = (await api.get("/api/tasks/queue/status"))[1]
+    assert (counts["stopped"], counts["pending"], counts["total_tasks"]) == (1, 2, 3)
+
+
 async def test_bulk_says_what_it_could_not_do(api: Client) -> None:
     tasks = [await api.start(), await api.start()]
     _, body, _ = await api.post("/api/tasks/bulk/stop", [*tasks, "tsk_nothing"])
