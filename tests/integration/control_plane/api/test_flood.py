@@ -99,11 +99,14 @@ async def test_a_full_line_of_calls_keeps_no_viewer_out_and_takes_no_body_in(api
     turnstile, key = served.services.turnstile, api.headers["Authorization"]
     turnstile._open = False  # as if the loop's turn took for ever
     line = [asyncio.create_task(turnstile.enter((key, False))) for _ in range(WAITING_EACH)]
-    await wait_until(lambda: turnstile._waiting == WAITING_EACH)
-    assert (await api.get("/api/tasks"))[0] == 429
-    assert (await api.post("/api/scraper/start", data=io.BytesIO(b"x" * (MAX_BODY + 1))))[0] == 413
-    viewer = asyncio.create_task(api.get(f"/api/scraper/events/{UNKNOWN}"))
-    await wait_until(lambda: turnstile._waiting == WAITING_EACH + 1 or viewer.done())
-    turnstile._turn(1)
+    try:
+        await wait_until(lambda: turnstile._waiting == WAITING_EACH)
+        async with asyncio.timeout(10):
+            assert (await api.get("/api/tasks"))[0] == 429
+            assert (await api.post("/api/scraper/start", data=io.BytesIO(b"x" * (MAX_BODY + 1))))[0] == 413
+        viewer = asyncio.create_task(api.get(f"/api/scraper/events/{UNKNOWN}"))
+        await wait_until(lambda: turnstile._waiting == WAITING_EACH + 1 or viewer.done())
+    finally:
+        turnstile._turn(1)
     assert (await viewer)[0] == 404
     await asyncio.gather(*line)
