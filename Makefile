@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 CLIENT := clients/typescript
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
-.PHONY: help demo up test faults soak upgrade lint client e2e bench openapi lock clean setup chromium libreoffice npm
+.PHONY: help demo up test faults soak upgrade lint client e2e e2e-browsers bench openapi lock clean setup chromium libreoffice browsers npm
 
 help: ## list the targets
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
 demo: chromium ## scrape the bundled sample town with real Chromes into leads.csv
 	@$(BIN)/python -m infra.demo
@@ -46,6 +46,10 @@ e2e: chromium client tests/e2e/node_modules ## run the clients against a whole s
 		&& cd $(CLIENT) && npm run --silent test:e2e
 	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
 
+e2e-browsers: chromium browsers npm ## use the console, the streams and the client in Chromium, Firefox and WebKit
+	@cd $(CLIENT) && npm run --silent build
+	@$(BIN)/python -m pytest tests/browsers -m e2e $(ARGS)
+
 bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))
 
@@ -73,6 +77,9 @@ chromium: setup
 
 libreoffice: setup
 	@$(BIN)/python -m infra.bootstrap.libreoffice
+
+browsers: setup
+	@$(BIN)/python -m infra.bootstrap.browsers
 
 # `npm ci` again only when the lock is newer than what it installed
 npm: $(CLIENT)/node_modules/.package-lock.json

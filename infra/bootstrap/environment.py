@@ -41,13 +41,18 @@ def ensure(venv: Path) -> None:
     python = venv / "bin" / "python"
     if not _has_pip(python):
         _create(venv)
-    count = sum(1 for line in LOCK.read_text().splitlines() if "==" in line)
-    say(f"installing the locked dependencies (up to {count}, checked by hash) into {venv.name}")
-    # the lock is complete, so there is nothing to resolve; and of all these modules few are ever compiled
-    locked = ["--require-hashes", "--no-deps", "--no-compile", "-r", str(LOCK)]
-    _pip(python, locked, venv / "setup.log", count)
+    install_locked(venv, LOCK)
     _pip(python, ["--no-deps", "--no-build-isolation", "-e", str(REPOSITORY)], venv / "setup.log", 1)
     stamp.write_text(wanted)
+
+
+def install_locked(venv: Path, lock: Path) -> None:
+    """Install what ``lock`` names into ``venv``. Raises `SetupError` with pip's words."""
+    count = sum(1 for line in lock.read_text().splitlines() if "==" in line)
+    say(f"installing the locked dependencies (up to {count}, checked by hash) into {venv.name}")
+    # the lock is complete, so there is nothing to resolve; and of all these modules few are ever compiled
+    locked = ["--require-hashes", "--no-deps", "--no-compile", "-r", str(lock)]
+    _pip(venv / "bin" / "python", locked, venv / "setup.log", count)
 
 
 def _fingerprint() -> str:

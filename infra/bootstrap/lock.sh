@@ -11,11 +11,13 @@ lock() {
     output=requirements/$1.lock
     shift
     # one version for all Pythons: what CI has tested on one is what the others run
-    uv pip compile pyproject.toml ${UPGRADE:+--upgrade} "$@" --output-file "$output" --quiet \
+    uv pip compile ${UPGRADE:+--upgrade} "$@" --output-file "$output" --quiet \
         --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
         --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 }
 
-lock control-plane --extra control-plane
-lock node --extra node
-lock dev --all-extras --group dev
+lock control-plane pyproject.toml --extra control-plane
+lock node pyproject.toml --extra node
+lock dev pyproject.toml --all-extras --group dev
+# comes on top of dev, whose versions it shares
+lock browsers --group browsers --constraint requirements/dev.lock

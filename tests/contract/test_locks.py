@@ -18,6 +18,8 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 EXTRAS = {"control-plane": ["control-plane"], "node": ["node"], "dev": ["control-plane", "node", "local"]}
 
+LOCKS = [*EXTRAS, "browsers"]
+
 # parts of what is declared: botocore belongs to aiobotocore, werkzeug to Quart, typing_extensions to pydantic
 BROUGHT_ALONG = {"botocore", "typing-extensions", "werkzeug"}
 
@@ -39,20 +41,20 @@ def distribution(requirement: str) -> str:
 def declared(name: str) -> set[str]:
     """Distributions that the lock of this name has to hold, from pyproject.toml."""
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    wanted = list(project["project"]["dependencies"])
-    for extra in EXTRAS[name]:
+    wanted = list(project["dependency-groups"].get(name, ()))
+    if name in EXTRAS:
+        wanted += project["project"]["dependencies"]
+    for extra in EXTRAS.get(name, ()):
         wanted += project["project"]["optional-dependencies"][extra]
-    if name == "dev":
-        wanted += project["dependency-groups"]["dev"]
     return {distribution(requirement) for requirement in wanted}
 
 
-@pytest.mark.parametrize("name", EXTRAS)
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_all_that_is_declared(name: str) -> None:
     assert declared(name) <= set(PIN.findall(lock_text(name)))
 
 
-@pytest.mark.parametrize("name", EXTRAS)
+@pytest.mark.parametrize("name", LOCKS)
 def test_every_pin_has_a_hash_and_nothing_else_is_in_a_lock(name: str) -> None:
     entries = re.split(r"\n(?=\S)", lock_text(name).strip())
     assert [entry for entry in entries if not PIN.match(entry) or not HASH.search(entry)] == []
@@ -85,6 +87,12 @@ def test_what_a_package_imports_is_declared(package: str, name: str) -> None:
 def test_the_images_run_what_the_tests_ran(name: str) -> None:
     tested = set(re.findall(r"^\S+==\S+", lock_text("dev"), re.MULTILINE))
     assert set(re.findall(r"^\S+==\S+", lock_text(name), re.MULTILINE)) <= tested
+
+
+def test_what_comes_on_top_replaces_nothing() -> None:
+    pin = re.compile(r"^([^=\s]+)==(\S+)", re.MULTILINE)
+    dev, browsers = (dict(pin.findall(lock_text(name))) for name in ("dev", "browsers"))
+    assert {name: version for name, version in browsers.items() if dev.get(name, version) != version} == {}
 
 
 def test_a_node_carries_nothing_of_the_control_plane() -> None:

@@ -33,7 +33,8 @@
   async boxAndPatch([colour, phone, patienceMs]) {
     const wanted = colour.match(/[0-9a-f]{2}/gi).map((part) => Number.parseInt(part, 16));
     for (const until = performance.now() + patienceMs; performance.now() < until; ) {
-      await new Promise(requestAnimationFrame);
+      // what a ResizeObserver places in a frame is placed behind the frame's callbacks
+      await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
       const box = document.querySelector(`.live-box[data-phone="${phone}"]`);
       if (!box) continue;
       const { data, width, height } = this.pixels();

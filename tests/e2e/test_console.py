@@ -11,6 +11,7 @@ from playwright.async_api import Page, expect
 
 from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL, CLOCK_PHONE, CLOCK_PHONE_COLOUR
+from tests.e2e.clock import assert_on_patch
 from tests.e2e.console import PATIENCE_MS, Console
 from tests.stacks import Client, Gate
 from tests.support import wait_until
@@ -18,9 +19,6 @@ from tests.support import wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 CLOCK = site_url(CLOCK_LABEL)
-
-PADDING_PX = (22, 10)
-"""Of the coloured patch around the clock's number, in the page's own pixels."""
 
 
 async def test_who_has_no_session_is_asked_for_a_key_and_told_what_is_wrong_with_it(page: Page, client: Client) -> None:
@@ -105,7 +103,9 @@ async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Consol
     await wait_until(moved, timeout=60, description="the picture to move")
     for ratio in ("16 / 9", "4 / 3", "21 / 9"):
         await page.evaluate("(ratio) => { document.querySelector('.live-stage').style.aspectRatio = ratio; }", ratio)
-        _assert_on_patch(await console.probe("boxAndPatch", [CLOCK_PHONE_COLOUR, CLOCK_PHONE, PATIENCE_MS]), ratio)
+        seen = await console.probe("boxAndPatch", [CLOCK_PHONE_COLOUR, CLOCK_PHONE, PATIENCE_MS])
+        assert (max(seen["bars"]) > 5) == (ratio != "16 / 9"), (ratio, seen)
+        assert_on_patch(seen)
     log = page.get_by_role("list", name="Log")
     await expect(log.get_by_text(f"Opened page {CLOCK}").first).to_be_visible(timeout=PATIENCE_MS)
     leads = page.get_by_role("list", name="Leads, newest first")
@@ -217,16 +217,6 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
         return bool(node["state"] != "up" or node["generation"] > generation)
 
     await wait_until(left, timeout=60, description="the node to drain")
-
-
-def _assert_on_patch(seen: dict[str, Any], ratio: str) -> None:
-    """The box frames the number: it lies within its coloured patch, away from each edge by the patch's padding."""
-    (left, top, right, bottom), patch, scale = seen["box"], seen["patch"], seen["scale"]
-    across, down = (length * scale for length in PADDING_PX)
-    letterboxed = max(seen["bars"]) > 5
-    assert letterboxed == (ratio != "16 / 9"), seen
-    assert (left - patch[0], patch[2] - right) == pytest.approx((across, across), abs=4), (ratio, seen)
-    assert (top - patch[1], patch[3] - bottom) == pytest.approx((down, down), abs=8), (ratio, seen)
 
 
 async def _find(client: Client, where: dict[str, Any], sort: str = "-last_seen_at") -> Any:

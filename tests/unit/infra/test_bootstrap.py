@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from browser_node.chrome_binary import ChromeBinary, ChromeUnusable
-from infra.bootstrap import apt, chromium, environment
+from infra.bootstrap import apt, browsers, chromium, environment
 from infra.bootstrap.console import SetupError
 
 CHROME = ChromeBinary(Path("/opt/chrome"), "installed")
@@ -117,6 +117,29 @@ def test_a_download_that_hangs_is_cut_off_with_what_it_started(
     monkeypatch.setattr(chromium.sys, "executable", program(tmp_path, "sleep 600 & wait"))
     assert chromium._download() is False
     assert "deadline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_only_the_browsers_that_are_missing_are_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], allowed: bool
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(browsers, "install_locked", lambda venv, lock: None)
+    monkeypatch.setattr(browsers.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(browsers.shutil, "which", lambda name: name if name in {"firefox-esr", "Xvfb"} else None)
+    monkeypatch.setattr(apt, "install", lambda *packages: asked.append(packages) or allowed)
+    assert browsers.main() == 0, "the tests of what is missing are skipped"
+    assert asked == [("chromium-driver", "webkit2gtk-driver")]
+    assert ("apt-get install -y chromium-driver webkit2gtk-driver" in capsys.readouterr().out) is not allowed
+
+
+def test_what_drives_browsers_is_installed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed: list[Path] = []
+    monkeypatch.setattr(browsers, "install_locked", lambda venv, lock: installed.append(lock))
+    monkeypatch.setattr(browsers.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(browsers, "find", lambda program: program)
+    assert [browsers.main(), browsers.main()] == [0, 0]
+    assert installed == [browsers.LOCK]
 
 
 def program(folder: Path, script: str) -> str:

@@ -1,0 +1,23 @@
+"""What is seen on screenshots."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops
+
+from infra.sample_town.workshop_sites import CLOCK_PHONE_COLOUR
+
+NEAR = 60
+"""Of 255, by channel: JPEG does not keep colours exactly. No other colour of the clock comes near."""
+
+
+def patch(picture: Image.Image) -> tuple[int, int, int, int] | None:
+    """Where the patch around the number of the town's clock is: ``left, top, right, bottom`` in pixels."""
+    wanted = Image.new("RGB", picture.size, CLOCK_PHONE_COLOUR)
+    channels = ImageChops.difference(picture, wanted).split()
+    red, green, blue = (channel.point([255] * NEAR + [0] * (256 - NEAR)) for channel in channels)
+    return ImageChops.darker(red, ImageChops.darker(green, blue)).getbbox()
+
+
+def differ(one: Image.Image, other: Image.Image) -> bool:
+    """Whether two screenshots of the same size show different things."""
+    return ImageChops.difference(one, other).getbbox() is not None
