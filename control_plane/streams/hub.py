@@ -8,6 +8,7 @@ from there. That hand-over happens in one step of the event loop, so it leaves n
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ from control_plane import telemetry
 from control_plane.services import Tasks
 from control_plane.streams.events import Event, Extent, Resume, position_text, resume
 from control_plane.streams.frames import LiveView, Viewer
-from control_plane.streams.reader import Entry, Followed, StreamReader
+from control_plane.streams.reader import Entry, Followed, Readers
 from fleet import ids
 from fleet.keys import Keys
 
@@ -35,9 +36,9 @@ BOXES_LOOKED_AT = 2_000  # events searched, newest first, for the boxes of a pic
 class Hub:
     """Who listens to what on this replica."""
 
-    def __init__(self, client: Redis, keys: Keys, reader: StreamReader, queue: Tasks, replica: str) -> None:
+    def __init__(self, client: Redis, keys: Keys, readers: Readers, queue: Tasks, replica: str) -> None:
         self._client: Any = client  # replies are bytes, which the library's types cannot know
-        self._keys, self._reader, self._queue = keys, reader, queue
+        self._keys, self._readers, self._queue = keys, readers, queue
         self._replica = replica
         self._topics: dict[str, Topic] = {}
         self._views: dict[str, LiveView] = {}
@@ -67,11 +68,11 @@ class Hub:
         start = resume(asked, await self._extent(key, asked))
         topic = self._topics.get(key)
         if topic is None:
-            newest = await self._reader.newest(key)
+            newest = await self._readers.events.newest(key)
             topic = self._topics.get(key)
             if topic is None:
                 topic = self._topics[key] = Topic()
-                topic.followed = self._reader.follow(key, newest, topic.deliver)
+                topic.followed = self._readers.events.follow(key, newest, topic.deliver)
         tail = Tail(self._client, topic, start.after, kinds, self._leave)
         topic.tails.add(tail)
         return tail, start
@@ -81,7 +82,7 @@ class Hub:
         """Looks at the pictures of a task of ``tenant``: JPEG ``quality`` 1 to 100, ``fps`` a second at most."""
         view = self._views.get(task)
         if view is None:
-            view = LiveView(tenant, task, self._keys, self._reader, self._queue, self._replica, self._views)
+            view = LiveView(tenant, task, self._keys, self._readers.pictures, self._queue, self._replica, self._views)
         viewer = view.join(quality, fps)
         try:
             yield viewer
@@ -122,7 +123,7 @@ class Hub:
     def _leave(self, topic: Topic) -> None:
         assert topic.followed is not None
         if not topic.tails and self._topics.pop(topic.followed.key, None) is not None:
-            self._reader.unfollow(topic.followed.key, topic.deliver)
+            self._readers.events.unfollow(topic.followed.key, topic.deliver)
 
 
 class Topic:
@@ -157,6 +158,7 @@ class Tail:
         self._arrived = asyncio.Event()
         self._behind = True
         self._until: str | None = None
+        self._phase = random.random()  # noqa: S311 - spreads load, guards nothing
 
     def put(self, event: Event) -> None:
         """Called by the reader for every live event; never blocks."""
@@ -172,8 +174,9 @@ class Tail:
     async def next(self, timeout: float | None = None, gather_s: float = 0.0) -> list[Event]:
         """The events that come next, at least one; an empty list when ``timeout`` seconds brought none.
 
-        With ``gather_s``, those that come within so many seconds after the first one as well; what happened before is
-        not waited for.
+        With ``gather_s``, all that came since this client's last beat: it has one every so many seconds, at moments
+        of its own, so that a thousand clients of one task are not all due at once. What happened before is not waited
+        for.
         """
         while True:
             if self._behind:
@@ -191,7 +194,7 @@ class Tail:
                 continue
             if events:
                 if gather_s and not self._behind:
-                    await asyncio.sleep(gather_s)
+                    await asyncio.sleep(gather_s - (time.monotonic() + self._phase * gather_s) % gather_s)
                     if not self._behind:  # else more came than the queue holds: they are read from the store
                         events += self._queue
                         self._queue.clear()
