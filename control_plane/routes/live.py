@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from control_plane import telemetry
 from control_plane.auth import access, principal
@@ -36,7 +36,8 @@ async def live_feed(task_id: str) -> Response:
     """The task's browser as MJPEG. A task that does not run yet has no picture; the stream waits for it."""
     looking = _viewer(task_id)
     await services().queue.status(principal().tenant, task_id)
-    return endless(picture_stream(looking, validity(), services().hub.stopped), CONTENT_TYPE)
+    body = picture_stream(looking, validity(), services().hub.stopped, _part_headers())
+    return endless(body, CONTENT_TYPE)
 
 
 @blueprint.get("/api/scraper/snapshot/<task_id>.jpg")
@@ -90,6 +91,14 @@ async def control(task_id: str) -> None:
             await socket.run(
                 takeover.keep(socket, made.settings.control_limit), f"You have the wheel of {task_id}", None
             )
+
+
+def _part_headers() -> bytes:
+    """WebKit holds every part to CORS by the part's own headers, not by the response's."""
+    origin = request.headers.get("Origin")
+    if origin is None or not services().gate.origin_allowed(origin, request.host):
+        return b""
+    return f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n".encode()
 
 
 def _no_picture(why: str, headers: dict[str, str] | None = None) -> Problem:

@@ -18,9 +18,10 @@ async def picture_stream(
     looking: AbstractAsyncContextManager[Viewer],
     valid: Callable[[], Awaitable[bool]],
     stopped: asyncio.Event,
+    part_headers: bytes = b"",
 ) -> AsyncIterator[bytes]:
-    """The body. A client that reads slowly gets the picture that is newest when it has room again; the server
-    cancels this when the client goes, which ends the watch."""
+    """The body; ``part_headers`` are lines that each part has besides its own. A client that reads slowly gets the
+    picture that is newest when it has room again; when it goes the server cancels this, which ends the watch."""
     async with looking as viewer:
         with telemetry.VIEWERS.labels("mjpeg").track_inprogress():
             yield b"--" + BOUNDARY + b"\r\n"
@@ -31,7 +32,7 @@ async def picture_stream(
                 now = time.monotonic()
                 if picture is not None and (picture is not shown or now - shown_at > HEARTBEAT_S):
                     shown, shown_at = picture, now
-                    yield picture.part
+                    yield part_headers + picture.part if part_headers else picture.part
                 if now - checked > REVOCATION_CHECK_S:
                     checked = now
                     if not await valid():

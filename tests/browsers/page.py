@@ -36,6 +36,11 @@ const found = [...document.querySelectorAll(selector)].filter((each) => each.che
 return found.some((each) => each.innerText.includes(text));
 """
 
+_PLACE = """
+const { left, top, right, bottom } = document.querySelector(arguments[0]).getBoundingClientRect();
+return [left, top, right, bottom].map(Math.round);
+"""
+
 
 class Page:
     """What the tab of a browser shows. Selenium waits in a thread: the stack lives in the event loop meanwhile.
@@ -83,15 +88,20 @@ class Page:
         await self._act(labelled, "body", f"the field {label!r}", lambda field: field.send_keys(keys))
 
     async def texts(self, selector: str) -> list[str]:
-        """What elements show."""
-        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)"
+        """What elements say, also where it has been scrolled out of sight."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent)"
         texts: list[str] = await self.run(script, selector)
         return texts
 
     async def picture(self, selector: str) -> Image.Image:
-        """An element as it is on the screen."""
-        png = await asyncio.to_thread(lambda: self.driver.find_element(By.CSS_SELECTOR, selector).screenshot_as_png)
-        return Image.open(io.BytesIO(png)).convert("RGB")
+        """An element as it is on the screen, in pixels of the page. WebKit's own pictures of an ``<img>`` are black."""
+
+        def cut_out() -> Image.Image:
+            png = self.driver.get_screenshot_as_png()
+            left, top, right, bottom = self.driver.execute_script(_PLACE, selector)
+            return Image.open(io.BytesIO(png)).convert("RGB").crop((left, top, right, bottom))
+
+        return await asyncio.to_thread(cut_out)
 
     async def downloaded(self) -> Path:
         """The one file that was downloaded, once it is whole."""

@@ -64,6 +64,23 @@ async def test_mjpeg_moves_and_ends_with_its_viewer(api: Client, served: Served,
     assert not served.services.hub._readers.pictures._followed
 
 
+@pytest.mark.parametrize(("origin", "allowed"), [("http://localhost:3000", True), ("http://elsewhere.test", False)])
+async def test_each_part_says_which_origin_may_read_it(
+    api: Client, served: Served, world: World, origin: str, allowed: bool
+) -> None:
+    await world.node("n1")
+    task = await api.start()
+    headers = api.headers | {"Origin": origin}
+    async with api.session.get(f"{served.url}/live_feed/{task}?fps=30", headers=headers) as answer:
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        await show(world, f"{task}.0", b"picture")
+        head = await answer.content.readuntil(b"\r\n\r\n")
+        assert await answer.content.readexactly(7) == b"picture"
+    named = f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n".encode()
+    assert (named in head) is allowed
+    assert (b"Access-Control" in head) is allowed
+
+
 async def test_a_viewer_never_sees_what_the_slot_does_for_others(api: Client, served: Served, world: World) -> None:
     await world.node("n1")
     task = await api.start()
