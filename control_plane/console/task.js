@@ -55,7 +55,7 @@ function open(view, first, { signal, can, title }) {
     }
   };
   const streams = can("streams:read");
-  const live = streams ? new Live({ task: id, check: stillThere, signal }) : null;
+  const live = streams ? new Live({ task: id, check: stillThere, steerable: can("control"), signal }) : null;
 
   view.replaceChildren(
     h("a", { class: "crumb", href: "#/tasks" }, "Tasks"),
@@ -73,15 +73,18 @@ function open(view, first, { signal, can, title }) {
   let last = "";
   let queue = [];
   let timer = 0;
+  const behind = () => (last ? `?last_event_id=${last}` : "");
   const connection = new Connection({
-    url: () => `/api/scraper/ws/events/${encodeURIComponent(id)}${last ? `?last_event_id=${last}` : ""}`,
+    url: () => `/api/scraper/ws/events/${encodeURIComponent(id)}${behind()}`,
+    events: () => `/api/scraper/events/${encodeURIComponent(id)}${behind()}`,
     onMessage(data) {
       const event = JSON.parse(data);
       if (event.id) last = event.id; // before it is shown: a socket that comes back at once goes on behind it
       queue.push(event);
       timer ||= setTimeout(flush, FLUSH_MS);
     },
-    onState(now, { attempt, delay }) {
+    onState(now, { attempt, delay, sse }) {
+      if (now === "open") live?.blocked(sse);
       const over = now === "closed" && ENDED.has(task.status);
       hearing.set(now, over ? "All told" : now === "retrying" ? `Connection lost · attempt ${attempt} in ${(delay / 1000).toFixed(1)} s` : HEARING[now]);
     },
