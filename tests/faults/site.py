@@ -29,8 +29,8 @@ FORM = """<input style="position: fixed; left: 40vw; top: 40vh; width: 20vw; hei
 class Sites:
     """A site of ``PAGES`` pages at every ``*.site.test``; each page shows a phone number of its own.
 
-    Pages of ``spins….site.test`` never let go of their thread. Those of ``form….site.test`` are all held back by ``hold``,
-    and have a field in their middle, whose text is in ``typed``.
+    Pages of ``spins….site.test`` never let go of their thread. Those of ``form….site.test`` are all held back by
+    ``hold``, and have a field in their middle, whose text is in ``typed``.
     """
 
     def __init__(self) -> None:
