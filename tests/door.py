@@ -34,6 +34,21 @@ PAGE = """<!doctype html><title>Praxis Dr. Stein</title>
 </script>""".replace("CODE", CODE)
 
 
+FIXED, FLOWING = "+493023125801", "+493023125802"
+PATCHES = {FIXED: "#ff00c8", FLOWING: "#00c8ff"}
+"""The colours around the numbers of ``tall.door.test``."""
+
+TALL = """<!doctype html><title>Praxis Dr. Hoch</title>
+<style>
+  body { margin: 0; font: 22px sans-serif }
+  header { position: fixed; top: 0; left: 0; right: 0; padding: 20px; background: white }
+  span { padding: 10px 20px }
+</style>
+<header>Praxis Dr. Hoch <span style="background: FIXED">+49 30 23125801</span></header>
+<p style="margin: 500px 40px 3000px"><span style="background: FLOWING">+49 30 23125802</span></p>
+""".replace("FIXED", PATCHES[FIXED]).replace("FLOWING", PATCHES[FLOWING])
+
+
 class Door:
     """A site at every ``*.door.test`` whose page comes when it is let, and tells what is done to it."""
 
@@ -56,7 +71,7 @@ class Door:
             return web.Response(status=404)
         self.asked.set()
         await self.open.wait()
-        return web.Response(text=PAGE, content_type="text/html")
+        return web.Response(text=TALL if request.host.startswith("tall.") else PAGE, content_type="text/html")
 
     async def hears(self, what: str) -> None:
         await wait_until(lambda: what in self.said, 20, f"the page to say {what!r}, not only {self.said}")

@@ -112,9 +112,10 @@ class _UnitRun:
         cancelled: asyncio.Future[Any] = asyncio.ensure_future(self._control.cancelled.wait())
         following = asyncio.create_task(self._shown.follow(), name="boxes")
         try:
-            await asyncio.wait([workers, cancelled], return_when=asyncio.FIRST_COMPLETED)
-            if workers.done():
-                workers.result()
+            await asyncio.wait([workers, cancelled, following], return_when=asyncio.FIRST_COMPLETED)
+            for ended in (workers, following):
+                if ended.done():
+                    ended.result()
         finally:
             cancelled.cancel()
             await end_all([following])

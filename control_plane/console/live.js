@@ -14,7 +14,7 @@ const FEED_AGAIN_MS = 2000;
 const BLOCKED_AFTER = 2; // sockets in a row that were not opened
 
 /**
- * The stage; `boxes(event)` takes `coordinates` events, `rest(text)` says why there is no picture, `blocked(is)` whether events
+ * The stage; `boxes(event)` takes `coordinates` events, `rest(text, runs)` says why there is no picture, `blocked(is)` whether events
  * have to do without WebSockets. `steerable`: the key may take the wheel. Ends with `signal`.
  */
 export class Live {
@@ -82,9 +82,9 @@ export class Live {
   }
 
   /** Looks, or stops looking and says why: nobody captures for a task that has ended or a page that is hidden. */
-  rest(text) {
+  rest(text, runs) {
     this.#resting = Boolean(text);
-    this.#wheel?.offer(!text && !this.#simple);
+    this.#wheel?.offer(runs && !this.#simple);
     say(this.#veil.firstChild, text || "Waiting for a browser …");
     this.#look();
     this.#unveil();

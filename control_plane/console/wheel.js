@@ -22,7 +22,7 @@ export class Wheel {
   #give = button("Give it back", { kind: "small primary", hidden: true, on: { click: () => this.#leave() } });
   #said = h("span", { class: "wheel-said", role: "status" });
   #left = h("span", { class: "wheel-left" });
-  #hint = h("span", { class: "wheel-hint", hidden: true }, "Keys go to the page · ", h("kbd", {}, LEAVE_CHORD), " gives it back");
+  #hint = h("span", { class: "wheel-hint", hidden: true }, "Keys you press go to the page, Tab and Escape too. ", h("kbd", {}, LEAVE_CHORD), " gives the wheel back.");
   #field;
   #socket = null;
   #binding = null; // ends with the hold

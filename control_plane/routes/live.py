@@ -22,6 +22,7 @@ from control_plane.web import answer, whole_number
 DEFAULT_FPS, MAX_FPS = 10, 30
 DEFAULT_QUALITY = 60
 SNAPSHOT_TIMEOUT_S = 4.0  # usual are 0.1 to 0.3 s; a busy machine or a slot that just changed takes longer
+SHOWN_OF_KEY = 12  # characters of its id: enough to tell keys apart in a log
 RETRY_AFTER_S = 2  # a slot is found for a waiting task, or lost, within seconds
 
 PACE = {"fps": f"1 to {MAX_FPS}, default {DEFAULT_FPS}", "quality": f"1 to 100, default {DEFAULT_QUALITY}"}
@@ -85,7 +86,8 @@ async def control(task_id: str) -> None:
     While it is held the unit begins no page; it is free again when the socket closes.
     """
     made, caller = services(), principal()
-    async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, caller.key_id) as takeover:
+    by = f"key {caller.key_id[:SHOWN_OF_KEY]}"
+    async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, by) as takeover:
         with telemetry.VIEWERS.labels("control").track_inprogress():
             socket = Socket(validity(), made.hub.stopped, takeover.input)
             limit = made.settings.control_limit

@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 
 from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL, CLOCK_PHONE, CLOCK_PHONE_COLOUR
-from tests.door import CODE, Door
+from tests.door import CODE, FIXED, FLOWING, PATCHES, Door
 from tests.e2e.console import PATIENCE_MS, Console
 from tests.stacks import Client, Gate
 from tests.support import wait_until
@@ -163,8 +163,40 @@ async def test_a_person_takes_the_wheel_types_and_gives_it_back(console: Console
     await expect(take.or_(console.state("completed"))).to_be_visible(timeout=PATIENCE_MS)
     await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.get_by_role("list", name="Leads, newest first").get_by_text("+49 30 31804711")).to_be_visible()
-    await expect(page.get_by_role("list", name="Log").get_by_text("gave the wheel back")).to_be_visible()
+    await expect(page.get_by_role("list", name="Log").get_by_text("gave the wheel back").first).to_be_visible()
     await expect(take).to_be_hidden()
+
+
+async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door) -> None:
+    page = console.page
+    door.close()
+    await console.start("http://tall.door.test/")
+    await asyncio.wait_for(door.asked.wait(), 60)
+    await page.get_by_role("button", name="Take the wheel").click()
+    await expect(page.get_by_role("status").get_by_text("You have the wheel")).to_be_visible(timeout=PATIENCE_MS)
+    door.open.set()
+
+    async def tops() -> list[float]:
+        """Where the patches are, whose numbers are boxed right in this very moment."""
+        seen = {phone: await console.probe("boxAndPatch", [PATCHES[phone], phone, PATIENCE_MS]) for phone in PATCHES}
+        for phone, found in seen.items():
+            (left, top, right, bottom), patch = found["box"], found["patch"]
+            assert patch[0] < left < right < patch[2], (phone, found)
+            assert patch[1] < top < bottom < patch[3], (phone, found)
+        return [seen[phone]["patch"][1] / seen[phone]["scale"] for phone in (FIXED, FLOWING)]
+
+    fixed, flowing = await tops()
+    await point_at_picture(page, 0.5, 0.5)
+    for _ in range(6):
+        await page.mouse.wheel(0, 50)
+        assert (await tops())[0] == pytest.approx(fixed, abs=2)
+
+    async def scrolled() -> bool:
+        return bool((await tops())[1] == pytest.approx(flowing - 300, abs=3))
+
+    await wait_until(scrolled, timeout=30, description="the page to be 300 px further")
+    await page.get_by_role("button", name="Give it back").click()
+    await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def test_who_may_not_steer_sees_no_wheel(page: Page, client: Client, door: Door) -> None:
@@ -303,10 +335,16 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
 
 
 async def click_picture(page: Page, x: float, y: float) -> None:
-    """Click where the picture has this point, in fractions of it; it fills its stage."""
-    stage = await page.locator(".live-boxes").bounding_box()
-    assert stage is not None
-    await page.mouse.click(stage["x"] + x * stage["width"], stage["y"] + y * stage["height"])
+    await point_at_picture(page, x, y)
+    await page.mouse.down()
+    await page.mouse.up()
+
+
+async def point_at_picture(page: Page, x: float, y: float) -> None:
+    """Where the picture has this point, in fractions of it."""
+    picture = await page.locator(".live-boxes").bounding_box()
+    assert picture is not None
+    await page.mouse.move(picture["x"] + x * picture["width"], picture["y"] + y * picture["height"])
 
 
 async def _is_free(client: Client, task: str) -> bool:

@@ -33,6 +33,7 @@ export function bindControl(view: LiveView, control: Control, options: BindOptio
   canvas.style.touchAction = "none"; // a finger scrolls the page of the picture, not ours
   const field = newField(options.label ?? `Keys go to the page; ${LEAVE_CHORD} gives the wheel back`);
   canvas.after(field);
+  const before = document.activeElement;
   const leave = () => {
     control.release();
     options.onLeave?.();
@@ -44,7 +45,9 @@ export function bindControl(view: LiveView, control: Control, options: BindOptio
   const end = () => {
     ending.abort();
     hand.letGo();
+    const focused = document.activeElement === field;
     field.remove();
+    if (focused && before instanceof HTMLElement) before.focus({ preventScroll: true }); // where the person came from
     canvas.style.touchAction = touchAction;
   };
   void control.closed.then(end);

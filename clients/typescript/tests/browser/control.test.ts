@@ -91,6 +91,7 @@ beforeEach(async () => {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.defaultPrevented) window.escapes += 1;
     });
+    document.querySelector("button")?.focus();
     bindControl(window.view, window.control);
   });
 });
@@ -110,7 +111,7 @@ const clicks = async (count: number) => (await heard(count)).filter((one) => one
 test("presses land where the picture shows them, and on the bars nowhere", async () => {
   await page.mouse.click(LEFT + WIDTH / 4, 40 + HEIGHT / 2);
   await page.mouse.click(LEFT - 20, 100);
-  await page.mouse.dblclick(LEFT + WIDTH, 40 + HEIGHT, { button: "left" });
+  await page.mouse.dblclick(LEFT + WIDTH - 1, 40 + HEIGHT - 1, { button: "left" });
   await page.evaluate(() => window.control.key("press", "End"));
   await expect.poll(() => said.at(-1)?.["key"], { timeout: 20_000 }).toBe("End");
   const presses = (await clicks(said.length)).slice(0, -1);
@@ -198,6 +199,7 @@ test("Escape is the page's and ours, and one chord gives the wheel back and leav
   await page.evaluate(() => window.control.closed);
   expect(await page.evaluate(() => window.control.state)).toEqual({ name: "ended", reason: "released" });
   expect(await page.evaluate(() => document.querySelectorAll("textarea").length)).toBe(0);
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Out");
   said = [];
   await page.mouse.up();
   await page.mouse.wheel(0, 50);
