@@ -231,6 +231,7 @@ export class Live {
   #fullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
     else this.element.requestFullscreen();
+    this.#wheel?.focus();
   }
 }
 

@@ -22,7 +22,8 @@ export class Wheel {
   #give = button("Give it back", { kind: "small primary", hidden: true, on: { click: () => this.#leave() } });
   #said = h("span", { class: "wheel-said", role: "status" });
   #left = h("span", { class: "wheel-left" });
-  #hint = h("span", { class: "wheel-hint", hidden: true }, "Keys you press go to the page, Tab and Escape too. ", h("kbd", {}, LEAVE_CHORD), " gives the wheel back.");
+  #whose = h("span", {});
+  #hint = h("span", { class: "wheel-hint", hidden: true }, this.#whose, h("kbd", {}, LEAVE_CHORD), " gives the wheel back.");
   #field;
   #socket = null;
   #binding = null; // ends with the hold
@@ -44,12 +45,19 @@ export class Wheel {
       hidden: true,
     });
     options.stage.append(this.#field);
+    this.#field.addEventListener("focus", () => say(this.#whose, "Keys you press go to the page, Tab and Escape too. "));
+    this.#field.addEventListener("blur", () => say(this.#whose, "Press on the picture to type into the page. "));
     this.elements = [this.#said, this.#left, this.#hint, this.#take, this.#give];
     const clock = setInterval(() => this.#tick(), 1000);
     options.signal.addEventListener("abort", () => {
       clearInterval(clock);
       this.#leave();
     });
+  }
+
+  /** Has keys go to the page, if the wheel is held. */
+  focus() {
+    if (this.#state === "held") this.#field.focus({ preventScroll: true });
   }
 
   offer(can) {
@@ -97,7 +105,7 @@ export class Wheel {
       leave: () => this.#leave(),
       signal: AbortSignal.any([signal, this.#binding.signal]),
     });
-    this.#field.focus({ preventScroll: true });
+    this.focus();
   }
 
   /** Gives it back. */

@@ -82,7 +82,7 @@ async def visited(studio: Studio, html: str, *, watched: bool = True) -> AsyncIt
         return web.Response(text=f"<!doctype html>{html}", content_type="text/html")
 
     order = await studio.begin(Shape("steered", ""), watched=watched)
-    studio.site.pages |= {"kim.test/": answer, "kim.test/next": page("<p>Nothing here")}
+    studio.site.pages |= {"kim.test/": answer, "kim.test/next": page(f"<p>{number(FLOW)}")}
     await asyncio.wait_for(asked.wait(), 20)
     await studio.control.tell(NODE, Steer(order.boot, 0, order.unit, 60, "a test"))
     come.set()
@@ -127,8 +127,10 @@ async def test_boxes_follow_what_is_scrolled_and_go_with_their_page(studio: Stud
 
         for event in ("down", "up"):
             await visit.does("pointer", event=event, x=0.95, y=0.95, button="left", clicks=1)
-        last = await visit.told(lambda told: not told["boxes"], "the boxes to go with their page")
-        assert last["frame_seq"] == 0
+        last = await visit.told(lambda told: told["url"].endswith("/next") and told["frame_seq"] > 0, "the next page")
+        check(last, await visit.frame(last), FLOW)
+        gone = studio.told(visit.order)[-2]
+        assert (gone["boxes"], gone["frame_seq"]) == ([], 0), "the boxes go with their page, before others come"
 
 
 async def test_who_comes_later_sees_the_boxes_of_a_page_that_is_open(studio: Studio) -> None:

@@ -124,7 +124,7 @@ test("presses land where the picture shows them, and on the bars nowhere", async
     ["up", 2],
   ]);
   expect(presses[0]).toMatchObject({ x: expect.closeTo(0.25, 2), y: expect.closeTo(0.5, 2), button: "left" });
-  expect(presses[2]).toMatchObject({ x: expect.closeTo(1, 2), y: expect.closeTo(1, 2) });
+  expect(presses[2]).toMatchObject({ x: expect.closeTo(1, 1), y: expect.closeTo(1, 1) });
 });
 
 test("a drag that leaves the picture ends at its edge, and the page of the wheel is the picture's", async () => {
