@@ -209,10 +209,11 @@ async def test_who_may_not_steer_sees_no_wheel(page: Page, client: Client, door:
     await console.sign_in(key)
     await console.open_task(task)
     await asyncio.wait_for(door.asked.wait(), 60)
-    door.open.set()
+    await expect(console.state("running")).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
     await expect(page.get_by_role("button", name="Take the wheel")).to_have_count(0)
-    await client.post(f"/api/scraper/stop/{task}")
+    door.open.set()
+    await client.ended(task)
     assert console.faults == []
 
 
