@@ -40,7 +40,7 @@ function open(view, first, { signal, can, title }) {
   const gap = notice();
   const doing = can("tasks:write") ? actions({ changed: () => refresh(), failed: trouble.set, signal }) : null;
   const head = heading(address(first.queries[0]) || id, doing?.element);
-  const tiles = { leads: tile("Leads"), pages: tile("Pages"), units: tile("Units"), time: tile("Running") };
+  const tiles = { leads: tile("Leads"), pages: tile("Pages"), units: tile("Units"), time: tile("Duration") };
   const now = h("p", { class: "task-now" });
   const bar = h("progress", { class: "bar", max: 1, value: 0, "aria-label": "Units done" });
   const about = h("p", { class: "muted task-about" });
@@ -147,7 +147,7 @@ function open(view, first, { signal, can, title }) {
     const done = ["completed", "failed", "error", "stopped"].reduce((sum, name) => sum + (units[name] ?? 0), 0);
     state.set(task.status);
     doing?.update(task);
-    tiles.leads.set(number(task.total_results), Object.entries(task.progress ?? {}).map(([platform, count]) => `${number(count)} ${platform}`).join(" · "));
+    tiles.leads.set(number(task.total_results), Object.entries(task.progress ?? {}).filter(([, count]) => count).map(([platform, count]) => `${number(count)} ${platform}`).join(" · "));
     tiles.pages.set(number(task.pages), task.pages_left_out ? `${number(task.pages_left_out)} could not be had` : "");
     tiles.units.set(`${number(done)} / ${number(total)}`, task.status === "queued" && task.queue_position !== null ? (task.queue_position ? `${number(task.queue_position)} ahead in the queue` : "next in line") : "");
     tick();
