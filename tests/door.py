@@ -41,7 +41,7 @@ PATCHES = {FIXED: "#ff00c8", FLOWING: "#00c8ff"}
 TALL = """<!doctype html><title>Praxis Dr. Hoch</title>
 <style>
   body { margin: 0; font: 22px sans-serif }
-  header { position: fixed; top: 0; left: 0; right: 0; padding: 20px; background: white }
+  header { position: fixed; top: 100px; left: 0; right: 0; padding: 20px; background: white }
   span { padding: 10px 20px }
 </style>
 <header>Praxis Dr. Hoch <span style="background: FIXED">+49 30 23125801</span></header>
