@@ -11,6 +11,12 @@ const SILENCE_MS = 25_000;
 const LAST_CALL_S = 60;
 const [CLOSED_BY_US, ENDED, LIMIT, TAKEN, REVOKED] = [1000, 4000, 4008, 4009, 1008];
 
+const REFUSALS = {
+  held: "Somebody else has the wheel. Try again when they have left.",
+  no_browser: "No browser works on this task right now. Try again in a moment.",
+  free: "The wheel is free, and could not be had: something may block WebSockets.",
+};
+
 /**
  * `elements` are for the bar below the picture; `offer(can)` says whether there is something to steer. The person steers on
  * `canvas`, which lies in `stage`; `at(x, y)` says which point of the picture one of the window is. `changed(state)` hears
@@ -141,7 +147,7 @@ export class Wheel {
     const { task, trouble, signal } = this.#options;
     try {
       const { state, detail } = await get(`/api/scraper/control/${encodeURIComponent(task)}`, signal);
-      trouble(state === "free" ? "The wheel is free, and could not be had: something may block WebSockets." : { held: "Somebody else has the wheel. Try again when they have left.", no_browser: "No browser works on this task right now. Try again in a moment." }[state] ?? detail, "wait");
+      trouble(REFUSALS[state] ?? detail, "wait");
     } catch (problem) {
       if (isAbort(problem)) return;
       if (!(problem instanceof Problem)) throw problem;
@@ -169,7 +175,7 @@ export class Wheel {
     if (this.#state !== "held") return;
     const now = performance.now();
     const left = Math.max(0, Math.ceil((this.#until - now) / 1000));
-    say(this.#said, left <= LAST_CALL_S && this.#limit > LAST_CALL_S ? "You have the wheel for another minute" : `You have the wheel`);
+    say(this.#said, left <= LAST_CALL_S && this.#limit > LAST_CALL_S ? "You have the wheel, for less than a minute" : "You have the wheel");
     say(this.#left, `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} left`);
     if (now - this.#heard > SILENCE_MS) {
       const socket = this.#socket;
