@@ -9,9 +9,8 @@ const HOST = `form-${Date.now() % 100_000}.site.test`;
 test("a person types into a field of a real page, and the unit goes on", async () => {
   await command("hold");
   const { task_id } = await client.tasks.start({ queries: [`http://${HOST}/`], platforms: ["website"] });
-  await expect
-    .poll(async () => (await client.tasks.status(task_id)).status, { timeout: 60_000 })
-    .toBe("running");
+  // who has the wheel holds back what was not begun
+  await expect.poll(() => command("visits", HOST), { timeout: 60_000 }).toBe(1);
   const control = client.takeControl(task_id);
   await control.taken;
   const second = client.takeControl(task_id);
