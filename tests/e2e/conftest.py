@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
 from infra.stack.options import Options
+from tests.door import Door, door_site
 from tests.e2e.console import Console
 from tests.stacks import Client, Gate, client_of, gated_site
 
@@ -22,8 +23,14 @@ async def gate() -> AsyncIterator[Gate]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> AsyncIterator[Client]:
-    allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
+async def door() -> AsyncIterator[Door]:
+    async with door_site() as door:
+        yield door
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate, door: Door) -> AsyncIterator[Client]:
+    allowed = (f"*.gate.test=127.0.0.1:{gate.port}", f"*.door.test=127.0.0.1:{door.port}")
     state = tmp_path_factory.mktemp("stack")
     async with client_of(Options(state=state, nodes=0, slots=2, town=True, egress_allow=allowed)) as client:
         await client.stack.add_node("node-1")  # comes up beside the first tests: a Chrome takes long on busy cores
