@@ -62,7 +62,7 @@ async def test_an_img_shows_a_snapshot(page: Page, client: Client, frontend: Fro
     snapshot = f"{_same_site(client)}/api/scraper/snapshot/{task}.jpg?token={await _token(client, frontend, task)}"
     await page.open(frontend.origin)
 
-    await _show(page, snapshot)
+    await page.run("poll(arguments[0])", snapshot)
     await wait_until(lambda: _clock(page), PATIENCE_S, "the clock in a snapshot")
     await client.post(f"/api/scraper/stop/{task}")
 
