@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,7 +13,9 @@ from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
 from infra.stack.options import Options
 from tests.e2e.console import Console
+from tests.e2e.next_app import NextApp, NextServer, build
 from tests.stacks import Client, Gate, client_of, gated_site
+from tests.support import free_port
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -21,11 +24,19 @@ async def gate() -> AsyncIterator[Gate]:
         yield gate
 
 
+@pytest.fixture(scope="module")
+def app_port() -> int:
+    """Where the Next app will listen: the control plane must know before it starts."""
+    return free_port()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> AsyncIterator[Client]:
+async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate, app_port: int) -> AsyncIterator[Client]:
     allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
     state = tmp_path_factory.mktemp("stack")
-    async with client_of(Options(state=state, nodes=0, slots=2, town=True, egress_allow=allowed)) as client:
+    settings = {"LEADFLEET_ALLOWED_ORIGINS": f"http://127.0.0.1:{app_port}"}
+    options = Options(state=state, nodes=0, slots=2, town=True, egress_allow=allowed, settings=settings)
+    async with client_of(options) as client:
         await client.stack.add_node("node-1")  # comes up beside the first tests: a Chrome takes long on busy cores
         yield client
 
@@ -55,3 +66,28 @@ async def console(page: Page, client: Client) -> AsyncIterator[Console]:
     await console.sign_in(client.stack.api_key)
     yield console
     assert console.faults == []
+
+
+@pytest.fixture(scope="session")
+def built_app() -> Path:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def app_server(
+    built_app: Path, client: Client, app_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NextServer]:
+    """The Next app, served as in production, in front of the stack."""
+    server = NextServer(built_app, app_port, client.stack.url, tmp_path_factory.mktemp("next-app"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(page: Page, client: Client, app_server: NextServer) -> AsyncIterator[NextApp]:
+    """The Next app, signed in. A test fails when the page had an error or asked a host that it should not."""
+    app = NextApp(page, app_server.url, client.stack.url)
+    await app.sign_in(client.stack.api_key)
+    yield app
+    assert app.faults == []
