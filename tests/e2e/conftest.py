@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
@@ -52,9 +52,11 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A tab with cookies of its own, 1440 x 900."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+async def page(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
+    """A tab with cookies of its own, 1440 x 900; its parameter is the device pixel ratio."""
+    density = getattr(request, "param", 1)
+    viewport = ViewportSize(width=1440, height=900)
+    context = await browser.new_context(viewport=viewport, device_scale_factor=density, reduced_motion="reduce")
     yield await context.new_page()
     await context.close()
 

@@ -83,6 +83,10 @@ class NextApp(Tab):
         """The rows of the table that are near to be seen."""
         return self.page.get_by_role("table").locator("tbody tr[aria-rowindex]")
 
+    async def picture(self) -> bytes:
+        """What the live view shows, as PNG."""
+        return await self.page.get_by_role("img", name="The task's browser").screenshot()
+
     async def messages(self) -> list[str]:
         """What the log says, oldest first."""
         return (await self.log.locator("span").all_inner_texts())[::-1]

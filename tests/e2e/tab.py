@@ -58,7 +58,7 @@ class Tab:
             return
         if "the server responded with a status of 4" in message.text and self._refusals:
             self._refusals -= 1
-        elif not (self._losses and re.search(r"net::ERR_|WebSocket connection to", message.text)):
+        elif not (self._losses and re.search(r"net::ERR_|WebSocket connection to|status of 503", message.text)):
             self.faults.append(f"{message.type}: {message.text}")
 
     def _asked(self, request: Request) -> None:
