@@ -9,7 +9,6 @@ export default {
       headers: [
         { key: "Referrer-Policy", value: "same-origin" },
         { key: "X-Content-Type-Options", value: "nosniff" },
-        { key: "X-Frame-Options", value: "DENY" },
       ],
     },
   ],

@@ -21,7 +21,7 @@ from tests.support import wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 CUT_S = 10
-"""How long the network is gone."""
+"""How long the network is gone, at least."""
 
 SITES = [f"http://site-{number}.gate.test/" for number in range(6)]
 
@@ -41,7 +41,9 @@ async def gate() -> AsyncIterator[Gate]:
 
 async def test_the_key_stays_with_the_server(page: Page, client: Client, app_server: NextServer) -> None:
     app = NextApp(page, app_server.url, client.stack.url)
-    await page.goto(f"{app.url}/tasks/tsk_nobody")
+    answer = await page.goto(f"{app.url}/tasks/tsk_nobody")
+    assert answer is not None
+    assert "script-src 'nonce-" in answer.headers["content-security-policy"]
     await expect(page).to_have_url(f"{app.url}/sign-in")
     key = page.get_by_label("API key")
     assert await app.violations() == []
@@ -172,6 +174,7 @@ async def test_a_cut_network_comes_back_with_all_that_was_missed(app: NextApp, c
     gate.let_in(2)
     await expect(app.leads).to_have_count(2)
     app.expects_losses()
+    cut = asyncio.create_task(asyncio.sleep(CUT_S))
     await app.page.context.set_offline(True)
     gate.let_in(2)
 
@@ -179,9 +182,10 @@ async def test_a_cut_network_comes_back_with_all_that_was_missed(app: NextApp, c
         return bool((await client.status(task))["total_results"] == 4)
 
     await wait_until(went_on, timeout=PATIENCE_MS / 1000, description="the task to go on while nobody sees it")
-    await asyncio.sleep(CUT_S)
     await expect(app.connection).to_have_text("Connection lost, retrying…")
-    await expect(app.leads).to_have_count(2)
+    await cut
+    await expect(app.connection).to_have_text("Connection lost, retrying…")
+    assert await app.leads.count() == 2
     await app.page.context.set_offline(False)
     await expect(app.connection).to_have_text("Live")
     await expect(app.leads).to_have_count(4)

@@ -42,12 +42,12 @@ async def test_a_table_of_5000_leads_holds_the_rows_in_sight(app: NextApp, clien
     events = await client.events(task)
     names = [event["data"]["display_name"] for event in events if event["type"] == "result"]
     assert len(names) == LEADS
-    table = page.get_by_role("region", name="Leads")
-    await expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", f"{LEADS + 1}")
+    table = page.get_by_role("table")
+    await expect(table).to_have_attribute("aria-rowcount", f"{LEADS + 1}")
     assert (await app.names())[:8] == names[:8]
     assert await app.leads.count() < ROWS
 
-    await table.focus()
+    await page.get_by_role("region", name="Table of leads").focus()
     await page.keyboard.press("End")
     await expect(page.get_by_role("rowheader", name=names[-1])).to_be_visible()
     shown = await app.names()
@@ -56,5 +56,5 @@ async def test_a_table_of_5000_leads_holds_the_rows_in_sight(app: NextApp, clien
     assert await app.violations() == []
 
     await page.reload()
-    await expect(page.get_by_text(f"{LEADS:,} leads", exact=True).first).to_be_visible()
+    await expect(table).to_have_attribute("aria-rowcount", f"{LEADS + 1}")
     assert (await app.names())[:8] == names[:8]

@@ -28,7 +28,7 @@ export function LeadsTable({ leads, total }: { leads: readonly Lead[]; total: nu
           : `${leads.length.toLocaleString("en")} leads`}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be scrollable with keys */}
-      <section className="table scrolls" aria-labelledby="leads" ref={scroller} tabIndex={0}>
+      <section className="table scrolls" aria-label="Table of leads" ref={scroller} tabIndex={0}>
         <table aria-rowcount={leads.length + 1}>
           <thead>
             <tr>

@@ -12,7 +12,7 @@ export function SignInForm() {
         <input name="key" type="password" autoComplete="off" required aria-describedby="key-hint" />
       </label>
       <p id="key-hint" className="hint">
-        It stays with this site's server; pages never see it.
+        It stays with this server: no page sees it.
       </p>
       {error && (
         <p role="alert" className="problem">
