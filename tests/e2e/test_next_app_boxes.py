@@ -25,7 +25,7 @@ BOX = (22, 163, 74)
 NEAR = 60
 """How far a JPEG and a scaled picture may be off, of 255."""
 
-GAP_PX = (-1.0, 4.0)
+GAP_PX = (-1.0, 3.0)
 """What may lie between the number's ground and the inner edge of its frame; the client means it to be 1 CSS pixel."""
 
 HOST = "painted.gate.test"

@@ -39,7 +39,7 @@ export function ExportPanel({ taskId, leads }: { taskId: string; leads: number }
   return (
     <section className="card stack" aria-labelledby="export">
       <h2 id="export">Export</h2>
-      <div className="row">
+      <div className="row fields">
         <label className="field">
           Format
           <select value={format} onChange={(event) => setFormat(event.target.value as ExportFormat)}>

@@ -51,7 +51,7 @@ export function StartForm({ platforms }: { platforms: string[] }) {
         />
       </label>
       <Troubles id="queries-trouble" troubles={of("queries")} />
-      <div className="row">
+      <div className="row fields">
         <label className="field">
           What they are
           <select name="platform" defaultValue="website">

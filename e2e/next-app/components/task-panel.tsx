@@ -19,6 +19,7 @@ export function TaskPanel({ taskId, queries }: { taskId: string; queries: string
   const client = useLeadfleet();
   const task = useTask(client, taskId, { batchMs: BATCH_MS });
   const state = task.status?.status;
+  const problem = task.error ?? (task.connection.name === "closed" ? task.connection.error : undefined);
   const total = Math.max(task.progress?.total_results ?? 0, task.status?.total_results ?? 0);
   return (
     <>
@@ -35,9 +36,9 @@ export function TaskPanel({ taskId, queries }: { taskId: string; queries: string
         <ConnectionBadge connection={task.connection} />
         <TaskControls taskId={taskId} state={state} />
       </div>
-      {task.error && (
+      {problem && (
         <p role="alert" className="problem">
-          {task.error.message}
+          {problem.message}
         </p>
       )}
       {task.status?.error && <p className="problem">{task.status.error}</p>}

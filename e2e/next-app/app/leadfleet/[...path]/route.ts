@@ -5,6 +5,7 @@ import { apiUrl } from "../../../server/settings";
 
 /** What pages may ask. Keys, tenants and the fleet are not among it: a page that was tricked cannot reach them. */
 const OPEN = /^api\/(scraper|tasks|filters|export|auth\/stream-token)(\/|$)/;
+const UPWARD = /(^|\/)\.\.?(\/|$)/;
 
 const ASKED = ["accept", "content-type", "idempotency-key"];
 const ANSWERED = ["content-type", "retry-after", "x-request-id"];
@@ -12,7 +13,8 @@ const ANSWER_MS = 30_000;
 
 async function pass(request: Request, { params }: RouteContext<"/leadfleet/[...path]">): Promise<Response> {
   const path = (await params).path.map(encodeURIComponent).join("/");
-  if (!OPEN.test(path)) return problem(404, "Not found", `/${path} is not open to pages`);
+  if (!OPEN.test(path) || UPWARD.test(path))
+    return problem(404, "Not found", `/${path} is not open to pages`);
   const key = await sessionKey();
   if (!key) return problem(401, "Unauthorized", "sign in first");
   if (request.method !== "GET" && !fromOurPage(request))
