@@ -22,7 +22,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 AUTOGROUP = "/proc/self/autogroup"  # sched(7)
 
-NICENESS = 5
+NICENESS = 10
 """A third of the share that others get of a processor that all want."""
 
 

@@ -36,7 +36,7 @@ from control_plane.settings import Settings
 from control_plane.store.client import LeadStore
 from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
-from control_plane.streams.reader import StreamReader
+from control_plane.streams.reader import Readers
 from control_plane.turnstile import Turnstile
 from control_plane.webhooks.post import Post
 from control_plane.webhooks.sender import Sender
@@ -111,7 +111,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     ring = KeyRing(client, keys, clock)
     room = Room(client)
     queue = TaskQueue(client, keys, scripts, room)
-    reader = StreamReader(client, settings.redis_url, keys, settings.replica)
+    readers = Readers(client, settings.redis_url, keys, settings.replica)
     limiter = rates.RateLimiter(client, keys, clock, settings.rate_scale)
     made = Services(
         settings=settings,
@@ -121,7 +121,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         roster=Roster(client, keys, scripts),
         ring=ring,
         gate=auth.Gate(settings, ring, limiter, clock),
-        hub=Hub(client, keys, reader, queue, settings.replica),
+        hub=Hub(client, keys, readers, queue, settings.replica),
         allowance=Allowance.parse(settings.egress_allow),
         registry=Registry(client, keys),
         turnstile=Turnstile(),
@@ -143,7 +143,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         if made.store is not None:
             await made.store.start()
             running.push_async_callback(made.store.close)
-        await running.enter_async_context(reader)
+        await running.enter_async_context(readers)
         await running.enter_async_context(made.hub)
         if background:
             from control_plane.background import Background

@@ -11,12 +11,19 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from control_plane.cli_values import (
+    SUFFIXES,
+    export_target,
+    lead_ids_only,
+    own_limit,
+    with_scheme,
+    writable_option,
+)
 from control_plane.local_state import state_directory
 
 if TYPE_CHECKING:
@@ -25,16 +32,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SUFFIXES = {"csv": ".csv", "json": ".json", "jsonl": ".jsonl", "excel": ".xlsx", "parquet": ".parquet"}
-GZIP_SUFFIX = ".gz"
-
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 MOST_SLOTS = 64  # what a node accepts
 MOST_LISTED = 500  # what the API lists in one answer
-FLEETS_OWN = "default"  # what gives a tenant the limit of the fleet's settings
-_LEAD_ID = re.compile(r"[\w-]+", re.ASCII)
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
-_BARE_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?([/?#]\S*)?")
 
 
 def run(work: Callable[[Api], Awaitable[T]]) -> T:
@@ -52,77 +53,6 @@ def run(work: Callable[[Api], Awaitable[T]]) -> T:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
-
-
-def writable(target: Path) -> Path:
-    """``target``, when a file can be written there: that is said before a long run, not after it."""
-    if target.is_dir():
-        raise click.BadParameter(f"{str(target)!r} is a folder: name a file, such as {target / 'leads.csv'}")
-    if not target.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {str(target.parent)!r}: make it first, or name another")
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise click.BadParameter(f"{str(target)!r} may not be written by you: name another file")
-    return target
-
-
-@dataclass(frozen=True, slots=True)
-class ExportTarget:
-    """A file that leads are written to."""
-
-    path: Path
-    file_format: str
-    compress: str | None
-
-
-def export_target(path: Path | None, file_format: str | None = None) -> ExportTarget:
-    """What a file's name and a format, as far as they are given, ask for together.
-
-    A name whose ending belongs to another format is refused: what opens it would go by the ending.
-    """
-    if path is None:
-        file_format = file_format or "csv"
-        return ExportTarget(writable(Path("leads" + SUFFIXES[file_format])), file_format, None)
-    compress = "gzip" if path.suffix.lower() == GZIP_SUFFIX else None
-    ending = (path.with_suffix("") if compress else path).suffix.lower()
-    named = next((known for known, suffix in SUFFIXES.items() if suffix == ending), None)
-    if named is None and file_format is None:
-        endings = ", ".join(SUFFIXES.values())
-        raise click.BadParameter(
-            f"{path.name!r} does not say which format: end it with one of {endings} ({GZIP_SUFFIX} after it compresses)"
-        )
-    if named and file_format and named != file_format:
-        raise click.BadParameter(
-            f"{path.name!r} is the name of a {named} file, and --format says {file_format}: leave --format out, or end "
-            f"the name with {SUFFIXES[file_format]}"
-        )
-    chosen = file_format or named or ""
-    if compress and chosen in {"excel", "parquet"}:
-        raise click.BadParameter(f"{chosen} files are compressed as they are: leave {GZIP_SUFFIX} out of {path.name!r}")
-    return ExportTarget(path, chosen, compress)
-
-
-def _writable(context: click.Context, parameter: click.Parameter, target: Path | None) -> Path | None:
-    return None if target is None else writable(target)
-
-
-def _with_scheme(context: click.Context, parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
-    for url in urls:
-        if _BARE_HOST.fullmatch(url):
-            raise click.BadParameter(f"{url!r} does not say how to reach it: write https://{url}")
-    return urls
-
-
-def _lead_ids(context: click.Context, parameter: click.Parameter, leads: tuple[str, ...]) -> tuple[str, ...]:
-    for lead in leads:
-        if not _LEAD_ID.fullmatch(lead):  # anything else could be another route's path
-            raise click.BadParameter(f"{lead!r} is not the id of a lead: `leadfleet leads` shows them")
-    return leads
-
-
-def _own_limit(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None or value == FLEETS_OWN or (value.isascii() and value.isdecimal() and int(value) > 0):
-        return value
-    raise click.BadParameter(f"{value!r} is neither a number of units from 1 on nor {FLEETS_OWN!r}")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -168,9 +98,9 @@ def up(port: int, replicas: int, nodes: int, slots: int, town: bool) -> None:
 
 
 @main.command()
-@click.argument("urls", nargs=-1, required=True, metavar="URL...", callback=_with_scheme)
+@click.argument("urls", nargs=-1, required=True, metavar="URL...", callback=with_scheme)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), callback=_writable, help="Write the leads to this file."
+    "-o", "--output", type=click.Path(path_type=Path), callback=writable_option, help="Write the leads to this file."
 )
 @click.option("--platform", "platforms", multiple=True, help="website (the default) or directory.")
 @click.option("--max-results", type=click.IntRange(min=1), help="Stop after so many leads.")
@@ -281,7 +211,7 @@ def leads(context: click.Context, task: str | None, limit: int) -> None:
 
 
 @leads.command("erase")
-@click.argument("lead_ids", nargs=-1, required=True, metavar="LEAD...", callback=_lead_ids)
+@click.argument("lead_ids", nargs=-1, required=True, metavar="LEAD...", callback=lead_ids_only)
 @click.option("--collect-again", is_flag=True, help="The business may be collected again.")
 def erase_leads(lead_ids: tuple[str, ...], collect_again: bool) -> None:
     """Erase leads wherever they are kept, and keep their businesses away from now on."""
@@ -333,7 +263,7 @@ def remove_opt_out(value: str, region: str | None) -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    callback=_writable,
+    callback=writable_option,
     help="Default: leads with the format's ending.",
 )
 @click.option("--format", "file_format", type=click.Choice(list(SUFFIXES)), help="Default: what the file's name says.")
@@ -396,8 +326,8 @@ def tenants() -> None:
 
 @tenants.command("limit")
 @click.argument("tenant")
-@click.option("--max-running", callback=_own_limit, metavar="UNITS|default", help="Units that run at once.")
-@click.option("--max-queued", callback=_own_limit, metavar="UNITS|default", help="Units that may wait.")
+@click.option("--max-running", callback=own_limit, metavar="UNITS|default", help="Units that run at once.")
+@click.option("--max-queued", callback=own_limit, metavar="UNITS|default", help="Units that may wait.")
 def limit_tenant(tenant: str, max_running: str | None, max_queued: str | None) -> None:
     """Give a tenant limits of its own, or the fleet's again; without options, show its own."""
     from control_plane import cli_fleet

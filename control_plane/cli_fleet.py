@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from control_plane.api_client import Api
-from control_plane.cli import FLEETS_OWN
 from control_plane.cli_output import listing
+from control_plane.cli_values import FLEETS_OWN
 from fleet import ids
 from fleet.errors import BadName
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.api_client import Api, ApiError
-from control_plane.cli import INTERRUPTED, ExportTarget
+from control_plane.cli import INTERRUPTED
 from control_plane.cli_output import counted, plain
+from control_plane.cli_values import ExportTarget
 from fleet import ids
 from fleet.cancellation import to_the_end
 

@@ -66,9 +66,9 @@ class Keys:
         how far each replica saw the store come."""
         return f"{self.root}:replicas"
 
-    def wake(self, replica: str) -> str:
+    def wake(self, reader: str) -> str:
         """stream, MAXLEN 1, TTL 1 h · the replica · itself: ends a blocking read to change its streams."""
-        return f"{self.root}:wake:{replica}"
+        return f"{self.root}:wake:{reader}"
 
     # Nodes and slots.
 

@@ -21,7 +21,7 @@ from control_plane import telemetry
 from control_plane.services import Tasks
 from control_plane.streams.events import Event, Extent, Resume, position_text, resume
 from control_plane.streams.frames import LiveView, Viewer
-from control_plane.streams.reader import Entry, Followed, StreamReader
+from control_plane.streams.reader import Entry, Followed, Readers
 from fleet import ids
 from fleet.keys import Keys
 
@@ -35,9 +35,9 @@ BOXES_LOOKED_AT = 2_000  # events searched, newest first, for the boxes of a pic
 class Hub:
     """Who listens to what on this replica."""
 
-    def __init__(self, client: Redis, keys: Keys, reader: StreamReader, queue: Tasks, replica: str) -> None:
+    def __init__(self, client: Redis, keys: Keys, readers: Readers, queue: Tasks, replica: str) -> None:
         self._client: Any = client  # replies are bytes, which the library's types cannot know
-        self._keys, self._reader, self._queue = keys, reader, queue
+        self._keys, self._readers, self._queue = keys, readers, queue
         self._replica = replica
         self._topics: dict[str, Topic] = {}
         self._views: dict[str, LiveView] = {}
@@ -67,11 +67,11 @@ class Hub:
         start = resume(asked, await self._extent(key, asked))
         topic = self._topics.get(key)
         if topic is None:
-            newest = await self._reader.newest(key)
+            newest = await self._readers.events.newest(key)
             topic = self._topics.get(key)
             if topic is None:
                 topic = self._topics[key] = Topic()
-                topic.followed = self._reader.follow(key, newest, topic.deliver)
+                topic.followed = self._readers.events.follow(key, newest, topic.deliver)
         tail = Tail(self._client, topic, start.after, kinds, self._leave)
         topic.tails.add(tail)
         return tail, start
@@ -81,7 +81,7 @@ class Hub:
         """Looks at the pictures of a task of ``tenant``: JPEG ``quality`` 1 to 100, ``fps`` a second at most."""
         view = self._views.get(task)
         if view is None:
-            view = LiveView(tenant, task, self._keys, self._reader, self._queue, self._replica, self._views)
+            view = LiveView(tenant, task, self._keys, self._readers.pictures, self._queue, self._replica, self._views)
         viewer = view.join(quality, fps)
         try:
             yield viewer
@@ -122,7 +122,7 @@ class Hub:
     def _leave(self, topic: Topic) -> None:
         assert topic.followed is not None
         if not topic.tails and self._topics.pop(topic.followed.key, None) is not None:
-            self._reader.unfollow(topic.followed.key, topic.deliver)
+            self._readers.events.unfollow(topic.followed.key, topic.deliver)
 
 
 class Topic:

@@ -1,4 +1,4 @@
-"""One blocking read a replica, over all streams that its clients follow.
+"""One blocking read over all streams of a kind that a replica's clients follow.
 
 A read that blocks cannot take another key along, so the reader also follows a control stream of its own: an
 entry there ends the read, and the next one covers what was added meanwhile.
@@ -44,10 +44,11 @@ class Followed:
 class StreamReader:
     """``async with StreamReader(...)``: reads while the block runs."""
 
-    def __init__(self, client: Redis, url: str, keys: Keys, replica: str) -> None:
+    def __init__(self, client: Redis, url: str, keys: Keys, name: str) -> None:
+        """``name`` is the reader's own, in the whole fleet."""
         self._client: Any = client  # replies are bytes, which the library's types cannot know
-        self._wake_key = keys.wake(replica)
-        self._blocking = blocking_client(url, name=f"{replica}-streams", block=BLOCK)
+        self._wake_key = keys.wake(name)
+        self._blocking = blocking_client(url, name=name, block=BLOCK)
         self._followed: dict[str, Followed] = {}
         self._wake_position = START
         self._changed = asyncio.Event()
@@ -125,3 +126,21 @@ class StreamReader:
                     await pipe.execute()
             except (RedisError, OSError) as exc:
                 log.info("could not wake the reader; it looks again by itself", error=str(exc))
+
+
+class Readers:
+    """``async with Readers(...)``: what a replica reads. Events do not wait behind pictures, an answer of which can
+    have a MB."""
+
+    def __init__(self, client: Redis, url: str, keys: Keys, replica: str) -> None:
+        self.events = StreamReader(client, url, keys, f"{replica}-events")
+        self.pictures = StreamReader(client, url, keys, f"{replica}-pictures")
+
+    async def __aenter__(self) -> Readers:
+        await self.events.__aenter__()
+        await self.pictures.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.events.__aexit__()
+        await self.pictures.__aexit__()

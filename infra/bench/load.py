@@ -39,6 +39,8 @@ class Plan:
     url: str
     api_key: str
     tasks: list[str]
+    starts: str
+    """The page that a call to start a task names: one that this stack can reach."""
     seconds: float = 60
     calls_per_s: float = 300
     sockets: int = 200
@@ -71,6 +73,8 @@ class Report:
     event_p99_ms: float = 0.0
     """From the store's time of an event that was said to a connected viewer until the viewer had it."""
     picture_mb_per_s: float = 0.0
+    own_delay_p99_ms: float = 0.0
+    """How late the load's own loop was, which all its times contain."""
 
     @property
     def server_errors(self) -> dict[str, int]:
@@ -97,7 +101,7 @@ CALLS = (
     _Call("live", 8, "GET", "/health/live", 200),
     _Call("slots", 3, "GET", "/api/fleet/slots", 200),
     _Call("filter", 4, "POST", "/api/filters/leads", 200, b'{"limit": 20}'),
-    _Call("start", 1, "POST", "/api/scraper/start", 200, b'{"queries": ["http://load.site.test/"]}'),
+    _Call("start", 1, "POST", "/api/scraper/start", 200, b'{"queries": ["{start}"]}'),
     _Call("no such task", 6, "GET", f"/api/scraper/status/{UNKNOWN}", 404),
     _Call("no such route", 3, "GET", "/api/nowhere", 404),
     _Call("no key", 4, "GET", "/api/tasks", 401, key=False),
@@ -120,6 +124,7 @@ class Load:
         self._unanswered: Counter[str] = Counter()
         self._calls: list[float] = []
         self._delays: list[float] = []
+        self._own_delays: list[float] = []
         self._picture_bytes = 0
         self._under_way = self._held_back = self._refused = 0
 
@@ -156,6 +161,7 @@ class Load:
             event_p50_ms=percentile(self._delays, 0.5),
             event_p99_ms=percentile(self._delays, 0.99),
             picture_mb_per_s=round(self._picture_bytes / plan.seconds / 1e6, 1),
+            own_delay_p99_ms=percentile(self._own_delays, 0.99),
         )
 
     async def _call_for(self, seconds: float) -> None:
@@ -172,18 +178,19 @@ class Load:
                         continue
                     call = chosen.choices(CALLS, weights)[0]
                     calls.create_task(self._call(call, chosen.choice(self._plan.tasks)))
+                wakes = time.monotonic() + 1 / self._plan.calls_per_s
                 await asyncio.sleep(1 / self._plan.calls_per_s)
+                self._own_delays.append((time.monotonic() - wakes) * 1000)
 
     async def _call(self, call: _Call, task: str) -> None:
         began = time.perf_counter()
         headers = (self._auth if call.key else {}) | {"Content-Type": "application/json"}
         url = self._plan.url + call.path.format(task=task)
+        body = call.body and call.body.replace(b"{start}", self._plan.starts.encode())
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         self._under_way += 1
         try:
-            async with self._session.request(
-                call.method, url, data=call.body, headers=headers, timeout=timeout
-            ) as answer:
+            async with self._session.request(call.method, url, data=body, headers=headers, timeout=timeout) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as exc:
             self._unanswered[f"{call.name}: {type(exc).__name__}"] += 1

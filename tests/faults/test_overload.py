@@ -36,7 +36,7 @@ async def test_overload_costs_no_request_and_no_memory(fleet: FaultyFleet, site:
             await fleet.submit(f"http://load-{number}.site.test/", key=f"load-{number}") for number in range(FAKES + 2)
         ]
         await wait_until(lambda: len(nodes.units) == FAKES, 60, "all fake nodes to be at work")
-        plan = Plan(fleet.stack.url, fleet.stack.api_key, tasks, seconds=SECONDS)
+        plan = Plan(fleet.stack.url, fleet.stack.api_key, tasks, starts="http://load.site.test/", seconds=SECONDS)
         resident: list[int] = []
         sampling = asyncio.create_task(_sample(psutil.Process(fleet.pid("control-plane-1")), resident))
         report = await under_load(plan)

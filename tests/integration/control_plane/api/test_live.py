@@ -61,7 +61,7 @@ async def test_mjpeg_moves_and_ends_with_its_viewer(api: Client, served: Served,
             assert await part(answer.content) == b"picture %d" % number
         assert len(served.services.hub._views) == 1
     await wait_until(lambda: not served.services.hub._views, description="the watch to end with its viewer")
-    assert not served.services.hub._reader._followed
+    assert not served.services.hub._readers.pictures._followed
 
 
 async def test_a_viewer_never_sees_what_the_slot_does_for_others(api: Client, served: Served, world: World) -> None:
@@ -187,7 +187,7 @@ async def test_the_last_viewer_waits_for_nothing_and_the_watch_ends_without_bein
             assert keeper is not None
     answer.set()
     await wait_until(keeper.done, 5, "the keeper to end")
-    assert (keeper.exception(), cancelled, hub._views, hub._reader._followed) == (None, [], {}, {})
+    assert (keeper.exception(), cancelled, hub._views, hub._readers.pictures._followed) == (None, [], {}, {})
     assert not await _has_watch(world)  # nobody looked any more when the slot was found
 
     async with hub.viewer("default", task, 60, 10):
