@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, expect
 
 from tests.e2e.tab import PATIENCE_MS, Tab
 from tests.servers import ServerProcess
@@ -43,10 +43,7 @@ class NextServer(ServerProcess):
 
 
 class NextApp(Tab):
-    """A tab that shows the app at ``url``, which streams from ``api``."""
-
-    def __init__(self, page: Page, url: str, api: str) -> None:
-        super().__init__(page, url, api)
+    """A tab that shows the app at ``url``. Its one friend is the control plane, from which it streams."""
 
     async def sign_in(self, key: str) -> None:
         await self.page.goto(self.url)
