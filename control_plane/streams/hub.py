@@ -8,6 +8,7 @@ from there. That hand-over happens in one step of the event loop, so it leaves n
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -157,6 +158,7 @@ class Tail:
         self._arrived = asyncio.Event()
         self._behind = True
         self._until: str | None = None
+        self._phase = random.random()  # noqa: S311 - spreads load, guards nothing
 
     def put(self, event: Event) -> None:
         """Called by the reader for every live event; never blocks."""
@@ -172,8 +174,9 @@ class Tail:
     async def next(self, timeout: float | None = None, gather_s: float = 0.0) -> list[Event]:
         """The events that come next, at least one; an empty list when ``timeout`` seconds brought none.
 
-        With ``gather_s``, those that come within so many seconds after the first one as well; what happened before is
-        not waited for.
+        With ``gather_s``, all that came since this client's last beat: it has one every so many seconds, at moments
+        of its own, so that a thousand clients of one task are not all due at once. What happened before is not waited
+        for.
         """
         while True:
             if self._behind:
@@ -191,7 +194,7 @@ class Tail:
                 continue
             if events:
                 if gather_s and not self._behind:
-                    await asyncio.sleep(gather_s)
+                    await asyncio.sleep(gather_s - (time.monotonic() + self._phase * gather_s) % gather_s)
                     if not self._behind:  # else more came than the queue holds: they are read from the store
                         events += self._queue
                         self._queue.clear()
