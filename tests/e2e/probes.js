@@ -34,6 +34,7 @@
     const wanted = colour.match(/[0-9a-f]{2}/gi).map((part) => Number.parseInt(part, 16));
     for (const until = performance.now() + patienceMs; performance.now() < until; ) {
       await new Promise(requestAnimationFrame);
+      await new Promise((done) => setTimeout(done)); // what watches sizes is told after the callbacks of a frame
       const box = document.querySelector(`.live-box[data-phone="${phone}"]`);
       if (!box) continue;
       const { data, width, height } = this.pixels();
