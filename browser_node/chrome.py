@@ -156,6 +156,7 @@ class Chrome:
             raise
         try:
             chrome.port = await asyncio.wait_for(chrome._listening, LAUNCH_TIMEOUT.total_seconds())
+            await processes.step_back(chrome.pid)
         except BaseException as exc:
             await to_the_end(chrome.stop())
             if isinstance(exc, TimeoutError):
@@ -238,7 +239,7 @@ class Chrome:
 async def _spawn(spec: ChromeSpec, directory: Path) -> asyncio.subprocess.Process:
     temporary = _make_temporary(directory)
     return await asyncio.create_subprocess_exec(
-        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")], signal.SIGKILL, steps_back=True),
+        *launcher.tied([str(spec.binary), *flags(spec, directory / "profile")], signal.SIGKILL),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

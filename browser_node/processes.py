@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import time
 from collections.abc import Collection, Iterator
@@ -24,6 +25,11 @@ MARK = "LEADFLEET_CHROME_OF"
 GONE_WITHIN_S = 5.0
 """SIGKILL takes milliseconds; a process that writes a core or waits for a disk takes seconds."""
 
+NICENESS = 10
+"""A tenth of the share that others get of a processor that all want."""
+
+STEP_BACK_TRIES = 20
+
 _LOOK_AGAIN_S = 0.02
 
 
@@ -31,6 +37,26 @@ def kill_session(leader: int) -> None:
     """SIGKILL to the process group of ``leader``; harmless when it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+async def step_back(leader: int) -> None:
+    """Have the session of ``leader`` use what the others of its machine leave.
+
+    Pages keep as many cores busy as there are, and what shares the machine with them (a control plane, the agent's own
+    heartbeat) needs little but needs it at once: ``docs/decisions/0013-chromes-step-back.md``. As far as this kernel
+    lets us: a part that it knows nothing of, or forbids, costs the others nothing but time.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PGRP, leader, NICENESS)
+    for _ in range(STEP_BACK_TRIES):
+        try:
+            _weigh(leader, NICENESS)
+        except BlockingIOError:  # who is not root has such a wish granted once in 0.1 s, with all others together
+            await asyncio.sleep(random.uniform(0.05, 0.15))  # noqa: S311 - spreads tries, guards nothing
+        except OSError:
+            return
+        else:
+            return
 
 
 def members(leader: int) -> list[psutil.Process]:
@@ -76,6 +102,15 @@ def kill_leftovers(state: Path) -> list[int]:
             process.kill()  # psutil compares the start time first: a process id that was reused is left alone
     psutil.wait_procs(doomed, timeout=GONE_WITHIN_S)
     return [process.pid for process in doomed]
+
+
+def _weigh(session: int, niceness: int) -> None:
+    """Where sessions have shares, theirs count, not those of their processes: sched(7)."""
+    wish = os.open(f"/proc/{session}/autogroup", os.O_WRONLY)
+    try:
+        os.write(wish, str(niceness).encode())
+    finally:
+        os.close(wish)
 
 
 def _mine() -> Iterator[psutil.Process]:

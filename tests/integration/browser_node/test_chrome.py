@@ -80,9 +80,11 @@ async def test_what_chrome_runs_leaves_the_processor_to_others(spec: ChromeSpec,
     chrome = await Chrome.launch(spec, tmp_path / "state" / "slots" / "0")
     try:
         share = share_of_session(chrome.pid)
+        niceness = {process.nice() for process in processes.members(chrome.pid)}
     finally:
         await chrome.stop()
-    assert share.endswith(" nice 5")
+    assert share.endswith(" nice 10")
+    assert niceness == {10}
     assert share_of_session(os.getpid()) == ours
 
 
