@@ -106,6 +106,8 @@ class SlotCapture:
         self._asked = 0.0
         self._due = math.inf
         self._question: _Question | None = None
+        self._sent: tuple[int, Page] | None = None
+        self._went_out = asyncio.Event()
         self._news = asyncio.Event()  # says only that it is worth looking again: all that counts is state
 
     def show(self, unit: str, page: Page, tab: str) -> None:
@@ -116,7 +118,7 @@ class SlotCapture:
 
     def clear(self) -> None:
         """The unit is over; there is nothing to show."""
-        self._stage = None
+        self._stage = self._sent = None
         self._no_picture()
         self._news.set()
 
@@ -147,6 +149,13 @@ class SlotCapture:
             return 0
         finally:
             self._question = None
+
+    async def next_picture(self, after: int) -> tuple[int, Page]:
+        """The ``seq`` of the newest frame in the stream and what it shows, once it is beyond ``after``."""
+        while self._sent is None or self._sent[0] <= after:
+            self._went_out.clear()
+            await self._went_out.wait()
+        return self._sent
 
     def _no_picture(self) -> None:
         if self._question is not None:
@@ -192,6 +201,8 @@ class SlotCapture:
                     self._due = math.inf
                 picture = pictures.take()
                 if await sink.send(stage, picture):
+                    self._sent = (self.seq, stage.page)
+                    self._went_out.set()
                     self._answer(stage, picture)
                 await self._stay(stage, wish, taken + 1 / wish.fps - loop.time(), unless_awaited=True)
                 await pictures.acknowledge()

@@ -81,6 +81,9 @@ class UnitStage:
     async def picture(self, page: Page, scroll: tuple[float, float]) -> int:
         return await self._capture.picture(page, scroll)
 
+    async def next_picture(self, after: int) -> tuple[int, Page]:
+        return await self._capture.next_picture(after)
+
 
 class LiveUnit:
     """A unit that holds a slot of this node. `run` returns after its end was put into the outbox."""

@@ -235,10 +235,20 @@ class BulkResumed(_Answer):
     errors: list[BulkError]
 
 
+class WheelAnswer(_Answer):
+    """Whether the wheel of a task's browser can be taken now."""
+
+    task_id: str
+    state: Literal["free", "held", "no_browser"]
+    detail: str = Field(description="why it cannot be taken and what to do; empty when it can")
+    limit_s: float = Field(description="for how many seconds it may be held")
+
+
 class PhoneCoordinatesAnswer(_Answer):
     """Where a phone stands on the picture: ``coordinates`` is ``leads.model.PhoneCoordinates`` or null.
 
-    A box of ``phones`` also says by ``seen`` whether it stands on the picture or further up or down the page.
+    A box of ``phones`` also says by ``seen`` whether it stands on the picture or further up or down the page, and by
+    ``anchor`` what it keeps its place on when the page is scrolled: ``page``, ``viewport``, or null when it sticks.
     """
 
     task_id: str

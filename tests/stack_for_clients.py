@@ -73,6 +73,14 @@ class Commands:
         """The sites answer everything, also what waits."""
         self._site.let_go()
 
+    async def visits(self, host: str) -> int:
+        """How often pages of a site were asked for, those included that are held."""
+        return self._site.of(host)
+
+    async def typed(self, host: str) -> str | None:
+        """What stands in the field of a ``form….site.test``; None before its page was shown."""
+        return self._site.typed[host][1] if host in self._site.typed else None
+
     async def events(self, task: str) -> list[str]:
         """The ids of a task's events as the store has them."""
         entries: list[Any] = await self._store.xrange(Keys(FLEET).events(task))

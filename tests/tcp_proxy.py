@@ -37,6 +37,8 @@ class TcpProxy:
     """The pace of each connection and way; 0 is as fast as it goes."""
     deaf_after: bytes = b""
     """Once a request holds these bytes it passes, and replies vanish from then on."""
+    forbids: bytes = b""
+    """A request that holds these bytes has its connection reset, as by a proxy that does not let something through."""
     connections: int = 0
     """How many there were."""
     passed: dict[Way, int] = field(default_factory=lambda: dict.fromkeys(Way, 0))
@@ -133,6 +135,8 @@ class TcpProxy:
 
     async def _pass(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(PIECE):
+            if way is Way.REQUESTS and self.forbids and self.forbids in piece:
+                raise ConnectionResetError(f"a request holds {self.forbids!r}")
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             if self.bytes_per_s:

@@ -1,7 +1,9 @@
 // Where numbers stand in this document and whether they can be seen there.
-// ({wanted: [{id, raw, digits: [..]}], scroll, frame}) => {viewport: [w, h], scroll: [x, y], scale, boxes: [{id, seen, box, selector}]}
+// ({wanted: [{id, raw, digits: [..]}], scroll, frame}) =>
+//   {viewport: [w, h], scroll: [x, y], scale, boxes: [{id, seen, box, selector, anchor}]}
 // `box` is {x, y, width, height} in CSS pixels of this document's viewport, null when the number cannot be seen wherever one
-// scrolls; `seen` says that it can be seen now. Each number has one entry, of the place where it is seen best. A number may be
+// scrolls; `seen` says that it can be seen now; `anchor` is what it stands on when the page is scrolled: "page", "viewport", or null
+// where one cannot know. Each number has one entry, of the place where it is seen best. A number may be
 // split over elements or lines, stand in a shadow tree, in a field, or only behind a link or a picture. With `scroll`, when none
 // is seen, the first that can be is scrolled into view. `frame` is {element, viewport, boxes}: an iframe of this document
 // and what it answered; its boxes are then told as they stand here, and nothing else is looked for.
@@ -357,11 +359,21 @@ async (options) => {
     });
   };
 
+  // What is fixed within something that is transformed scrolls with that; what sticks does so at times.
+  const anchor = (element) => {
+    for (const node of lineage(element)) {
+      const { position } = getComputedStyle(node);
+      if (position === "sticky") return null;
+      if (position === "fixed" && !node.offsetParent) return "viewport";
+    }
+    return "page";
+  };
+
   const told = ({ id, seen, box, name, element }) => {
     const view = globalThis.visualViewport, scale = view?.scale ?? 1;
     const [x, y] = [view?.offsetLeft ?? 0, view?.offsetTop ?? 0];
     return {
-      id, seen, selector: name ?? selector(element),
+      id, seen, selector: name ?? selector(element), anchor: anchor(element),
       box: box && { x: (box.x - x) * scale, y: (box.y - y) * scale, width: box.width * scale, height: box.height * scale },
     };
   };

@@ -28,6 +28,8 @@ _MAX_PIXELS = 10_000_000.0
 _SIDES = ("x", "y", "width", "height")
 
 
+ANCHORS = frozenset({"page", "viewport"})
+
 Rectangle = tuple[float, float, float, float]
 """x, y, width, height in CSS pixels of a viewport."""
 
@@ -37,18 +39,22 @@ class Box:
     """A phone (by its ``key``), the element that holds it, and its place on the picture.
 
     ``coordinates`` is None for a number that the page holds and does not show: hidden, or covered by something else.
-    ``seen`` says that it stands on the picture as it is, and not further up or down the page.
+    ``seen`` says that it stands on the picture as it is, and not further up or down the page. ``anchor`` is what it
+    keeps its place on while the page is scrolled, ``page`` or ``viewport``; None for what sticks at times.
     """
 
     key: str
     selector: str | None
     coordinates: PhoneCoordinates | None
     seen: bool = False
+    anchor: str | None = None
 
     def as_event(self) -> dict[str, Any]:
         """As a ``coordinates`` event tells it."""
         at = self.coordinates and self.coordinates.model_dump()
-        return {"phone": self.key, "selector": self.selector, "coordinates": at, "seen": self.seen}
+        return {
+            "phone": self.key, "selector": self.selector, "coordinates": at, "seen": self.seen, "anchor": self.anchor
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Found:
     selector: str | None
     rectangle: Rectangle | None
     seen: bool
+    anchor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,10 @@ def as_told(answer: Answer) -> dict[str, Any]:
 
 def on_picture(answer: Answer) -> list[Box]:
     """The boxes of the tab's own document."""
-    return [Box(found.key, found.selector, _coordinates(found.rectangle, answer), found.seen) for found in answer.found]
+    return [
+        Box(found.key, found.selector, _coordinates(found.rectangle, answer), found.seen, found.anchor)
+        for found in answer.found
+    ]
 
 
 def same_places(one: Sequence[Box], other: Sequence[Box]) -> bool:
@@ -159,7 +169,7 @@ def _with_box(phone: Phone, box: Box | None) -> Phone:
 
 
 def _agree(one: Box, other: Box) -> bool:
-    if (one.key, one.seen) != (other.key, other.seen):
+    if (one.key, one.seen, one.anchor) != (other.key, other.seen, other.anchor):
         return False
     mine, theirs = one.coordinates, other.coordinates
     if mine is None or theirs is None:
@@ -192,14 +202,15 @@ def _digits(text: str) -> str:
 def _found(entry: object) -> Found | None:
     if not isinstance(entry, Mapping):
         return None
-    key, selector, box = entry.get("id"), entry.get("selector"), entry.get("box")
+    key, selector, box, anchor = entry.get("id"), entry.get("selector"), entry.get("box"), entry.get("anchor")
     if not isinstance(key, str):
         return None
     name = selector if isinstance(selector, str) and 0 < len(selector) <= MAX_SELECTOR else None
     rectangle = _rectangle(box)
     if box is not None and rectangle is None:
         return None
-    return Found(key, name, rectangle, entry.get("seen") is True and rectangle is not None)
+    kept = anchor if isinstance(anchor, str) and anchor in ANCHORS else None
+    return Found(key, name, rectangle, entry.get("seen") is True and rectangle is not None, kept)
 
 
 def _rectangle(box: object) -> Rectangle | None:

@@ -21,6 +21,7 @@ from browser_node.scraping.boxes import Box
 from browser_node.scraping.checkpoint import Checkpoint
 from browser_node.scraping.errors import BadQuery, ChromeLost, TabLost, VisitFailed, from_egress
 from browser_node.scraping.fetch import fetch
+from browser_node.scraping.following import ShownBoxes
 from browser_node.scraping.options import UnitOptions
 from browser_node.scraping.robots import Rules
 from browser_node.scraping.sources import SOURCES
@@ -29,6 +30,7 @@ from browser_node.scraping.tab import Snapshot, Tab
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
 from browser_node.scraping.urls import origin_of
 from fleet import ids
+from fleet.cancellation import end_all
 from fleet.messages import Run
 from fleet.model import Outcome
 from leads.identity import observation_id
@@ -68,6 +70,7 @@ class _Read:
     """A page that was visited: what the source is shown, and where its phones stand."""
 
     view: PageView
+    wanted: Sequence[dict[str, Any]] = ()
     boxes: Sequence[Box] = ()
     frame_seq: int = 0
     truncated: bool = False
@@ -99,7 +102,7 @@ class _UnitRun:
         self._tabs: list[Tab] = []
         self._warm = next((page for page in context.pages if page.url == "about:blank"), None)
         self._busy: set[Tab] = set()
-        self._boxed: set[Tab] = set()
+        self._shown = ShownBoxes(order.unit, out, stage)
 
     async def result(self) -> UnitResult:
         seeds = self._source.seeds()
@@ -107,12 +110,15 @@ class _UnitRun:
         self._checkpoint.add(seeds)
         workers: asyncio.Future[Any] = asyncio.gather(*(self._work(f"tab-{index}") for index in range(TABS)))
         cancelled: asyncio.Future[Any] = asyncio.ensure_future(self._control.cancelled.wait())
+        following = asyncio.create_task(self._shown.follow(), name="boxes")
         try:
-            await asyncio.wait([workers, cancelled], return_when=asyncio.FIRST_COMPLETED)
-            if workers.done():
-                workers.result()
+            await asyncio.wait([workers, cancelled, following], return_when=asyncio.FIRST_COMPLETED)
+            for ended in (workers, following):
+                if ended.done():
+                    ended.result()
         finally:
             cancelled.cancel()
+            await end_all([following])
             workers.cancel()
             await asyncio.wait({workers}, timeout=CLOSE_GRACE_S)
             if workers.done() and not workers.cancelled():
@@ -224,25 +230,36 @@ class _UnitRun:
 
     async def _read(self, tab: Tab, visit: Visit) -> _Read:
         rules = await self._rules(visit.url)
-        async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
-            with self._staged(tab):
-                self._out.put(current=visit.url, events=self._unboxed(tab))
-                wheel, turns = self._control.wheel, self._control.wheel.turns
-                snapshot = await tab.load(visit.url, render=self._source.options.render)
-                if origin_of(snapshot.url) != origin_of(visit.url):
-                    rules = await self._rules(snapshot.url)
-                read = await self._extract(tab, visit, snapshot, rules)
-                while turns != wheel.turns:  # somebody has steered meanwhile: what counts is the page that they leave
-                    await wheel.free()
-                    turns = wheel.turns
-                    read = await self._extract(tab, visit, await tab.read(), rules)
-                return read
+        while True:
+            await self._control.wheel.free()
+            async with self._services.politeness.turn(urlsplit(visit.url).netloc, rules.crawl_delay):
+                if not self._control.wheel.held:  # somebody may have taken it while this page waited for its turn
+                    return await self._read_now(tab, visit, rules)
+
+    async def _read_now(self, tab: Tab, visit: Visit, rules: Rules) -> _Read:
+        wheel, turns = self._control.wheel, self._control.wheel.turns
+        with self._staged(tab):
+            self._out.put(current=visit.url, events=self._shown.left(tab))
+            snapshot = await tab.load(visit.url, render=self._source.options.render)
+            if origin_of(snapshot.url) != origin_of(visit.url):
+                rules = await self._rules(snapshot.url)
+            read = await self._extract(tab, visit, snapshot, rules)
+            while turns != wheel.turns:  # somebody has steered meanwhile: what counts is the page that they leave
+                self._out.put(events=self._told(tab, read))  # they want to see the boxes now
+                await wheel.free()
+                turns = wheel.turns
+                read = await self._extract(tab, visit, await tab.read(), rules)
+            return read
 
     async def _extract(self, tab: Tab, visit: Visit, snapshot: Snapshot, rules: Rules) -> _Read:
         leads = await self._services.extractor.extract(snapshot.html, snapshot.url)
-        found, seq = await tab.measure_on_picture(boxes.wanted(leads), self._stage)
+        wanted = boxes.wanted(leads)
+        found, seq = await tab.measure_on_picture(wanted, self._stage)
         view = PageView(visit, snapshot.url, snapshot.title, snapshot.links, boxes.placed(leads, found), rules.sitemaps)
-        return _Read(view, found, seq, snapshot.truncated, snapshot.banner)
+        return _Read(view, wanted, found, seq, snapshot.truncated, snapshot.banner)
+
+    def _told(self, tab: Tab, read: _Read) -> list[dict[str, Any]]:
+        return self._shown.read(tab, read.view.url, read.wanted, read.boxes, read.frame_seq)
 
     async def _rules(self, url: str) -> Rules:
         """What robots.txt says; VisitFailed when it refuses ``url``."""
@@ -286,6 +303,7 @@ class _UnitRun:
             if self._on_stage is tab:
                 self._on_stage = None
             self._tabs.remove(tab)
+            self._shown.left(tab)
             await tab.close()
 
     # What is told.
@@ -298,11 +316,7 @@ class _UnitRun:
         if read.truncated:
             self._out.log("warning", f"{view.url} is very large: read its beginning only", url=view.url)
         self._checkpoint.raise_count("read", 1)
-        events = [_log_event("info", _sentence(visit, view), url=view.url)]
-        on_page = [box for box in read.boxes if box.coordinates is not None]
-        if on_page:
-            events.append(self._coordinates(view.url, tab, on_page, read.frame_seq))
-            self._boxed |= {tab} if read.frame_seq else set()
+        events = [_log_event("info", _sentence(visit, view), url=view.url), *self._told(tab, read)]
         self._apply(visit, step, view.url, pages=1, events=events)
 
     def _give_up(self, visit: Visit, failure: VisitFailed) -> None:
@@ -360,23 +374,6 @@ class _UnitRun:
             }
         )
         return lead.model_copy(update={"observation_id": observation_id(self._task, lead)})
-
-    def _unboxed(self, tab: Tab) -> list[dict[str, Any]]:
-        """For viewers who have boxes on ``tab``: it leaves the page they lie on."""
-        if tab not in self._boxed:
-            return []
-        self._boxed.discard(tab)
-        return [self._coordinates(tab.page.url, tab, (), 0)]
-
-    def _coordinates(self, url: str, tab: Tab, found: Sequence[Box], frame_seq: int) -> dict[str, Any]:
-        data = {
-            "unit": self._order.unit,
-            "tab": tab.name,
-            "url": url,
-            "boxes": [box.as_event() for box in found],
-            "frame_seq": frame_seq,
-        }
-        return {"kind": "coordinates", "data": data}
 
 
 def _tries(failure: VisitFailed) -> int:

@@ -78,6 +78,7 @@ class Tab:
         """The page that is open keeps navigating and would interrupt the next visit: close this tab, open another."""
         self._crashed = False
         self._documents = 0
+        self._posing = asyncio.Lock()
         page.on("crash", self._on_crash)
         page.on("framenavigated", self._on_navigated)
         page.on("dialog", _dismiss)
@@ -140,23 +141,26 @@ class Tab:
         except (PlaywrightError, TimeoutError):
             return []
 
-    async def measure_on_picture(self, wanted: list[dict[str, Any]], stage: Stage) -> tuple[list[Box], int]:
+    async def measure_on_picture(
+        self, wanted: list[dict[str, Any]], stage: Stage, *, scroll: bool = True
+    ) -> tuple[list[Box], int]:
         """The boxes and the sequence of a picture they lie on, 0 when there is none.
 
         A page moves when a banner or an image comes late. So boxes are measured before and after a picture is
         taken: when they agree, the picture shows them there.
         """
-        found = await self.measure(wanted)
-        for _ in range(PICTURES):
-            if not any(box.seen for box in found):
-                break
-            seq = await stage.picture(self.page, scroll_of(found))
-            if seq == 0:
-                break
-            before, found = found, await self.measure(wanted, scroll=False)
-            if same_places(before, found):
-                return found, seq
-        return found, 0
+        async with self._posing:
+            found = await self.measure(wanted, scroll=scroll)
+            for _ in range(PICTURES):
+                if not any(box.seen for box in found):
+                    break
+                seq = await stage.picture(self.page, scroll_of(found))
+                if seq == 0:
+                    break
+                before, found = found, await self.measure(wanted, scroll=False)
+                if same_places(before, found):
+                    return found, seq
+            return found, 0
 
     async def close(self) -> None:
         """Close the tab; a browser that does not answer is the node's to kill."""

@@ -61,6 +61,10 @@ class Stage(Protocol):
         """The sequence of a frame of ``page``, scrolled to ``scroll`` (CSS pixels), that came after the question and
         went out; 0 when nobody watches, when another page is on stage, and when none came in time."""
 
+    async def next_picture(self, after: int) -> tuple[int, Page]:
+        """The sequence of the newest frame that went out and the page it shows, once it is beyond ``after``: never,
+        while nobody watches."""
+
 
 class Extractor(Protocol):
     """Page text to values, off the event loop. Raises ``errors.VisitFailed`` when a page is too much for it."""

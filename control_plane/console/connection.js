@@ -1,14 +1,21 @@
-/** A WebSocket that comes back: exponential backoff with full jitter, a heartbeat, and a state to show. */
+/**
+ * A WebSocket that comes back: exponential backoff with full jitter, a heartbeat, and a state to show. Where WebSockets are
+ * blocked, Server-Sent Events.
+ */
+
+import { readEvents } from "./sse.js";
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const PING_MS = 10_000;
 const SILENCE_MS = 25_000; // two pings and their pongs may be late
 const CLOSED_BY_US = 1000;
+const BLOCKED_AFTER = 2; // sockets refused in a row while events came: none is tried again until the network changes
 
 export class Connection {
   #options;
-  #socket = null;
+  #line = null; // a WebSocket, or what ends a stream of events
+  #blocked = 0;
   #attempt = 0;
   #retryMs = 0;
   #timer = 0;
@@ -16,15 +23,16 @@ export class Connection {
   #wanted = false;
 
   /**
-   * `url()` is asked anew for every attempt; `onMessage(data)` gets texts and Blobs; `onState(state, detail)` gets
-   * `connecting`, `open`, `retrying` (`{attempt, delay}` in ms) and `closed`. `check()` is awaited after an attempt that
+   * `url()` is asked anew for every attempt, and so is `events()`, if there are Server-Sent Events of the same; `onMessage(data)`
+   * gets texts and Blobs; `onState(state, detail)` gets `connecting`, `open` (`{sse}`), `retrying` (`{attempt, delay}` in ms) and
+   * `closed`. `check()` is awaited after an attempt that
    * failed before it was open, since a browser does not tell why: a rejection ends the connection. Ends with `signal`.
    */
   constructor(options) {
     this.#options = options;
     const { signal } = options;
     signal.addEventListener("abort", () => this.close());
-    window.addEventListener("online", () => this.#hurry(), { signal });
+    window.addEventListener("online", () => this.#newNetwork(), { signal });
     window.addEventListener("offline", () => this.#drop(), { signal });
     document.addEventListener("visibilitychange", () => this.#hurry(), { signal });
   }
@@ -39,33 +47,67 @@ export class Connection {
     if (!this.#wanted) return;
     this.#wanted = false;
     clearTimeout(this.#timer);
-    this.#socket?.close(CLOSED_BY_US);
-    this.#socket = null;
+    this.#line?.close(CLOSED_BY_US);
+    this.#line = null;
     this.#options.onState("closed", {});
   }
 
   #connect() {
     this.#options.onState("connecting", {});
+    if (this.#blocked < BLOCKED_AFTER) this.#overSocket();
+    else this.#overEvents();
+  }
+
+  #overSocket() {
     const url = new URL(this.#options.url(), location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = (this.#socket = new WebSocket(url));
+    const socket = (this.#line = new WebSocket(url));
     let opened = false;
     socket.addEventListener("open", () => {
       opened = true;
-      this.#attempt = 0;
-      this.#heard = performance.now();
-      this.#options.onState("open", {});
-      this.#beat(socket);
+      this.#blocked = 0;
+      this.#opened(socket, { sse: false });
     });
     socket.addEventListener("message", ({ data }) => {
-      if (socket !== this.#socket) return;
+      if (socket !== this.#line) return;
       this.#heard = performance.now();
       if (data === '{"type":"pong"}') return;
       this.#options.onMessage(data);
     });
     socket.addEventListener("close", () => {
-      if (socket === this.#socket) this.#lost(opened);
+      if (socket !== this.#line) return;
+      if (opened || !this.#options.events) this.#lost(opened);
+      else this.#overEvents(); // blocked, refused, or no server at all: this attempt tells which
     });
+  }
+
+  async #overEvents() {
+    const ending = new AbortController();
+    const line = (this.#line = { close: () => ending.abort() });
+    let opened = false;
+    try {
+      await readEvents(this.#options.events(), {
+        onOpen: () => {
+          opened = true;
+          this.#blocked += 1;
+          this.#opened(line, { sse: true });
+        },
+        onMessage: (text) => line === this.#line && this.#options.onMessage(text),
+        onRetry: (milliseconds) => this.retryAfter(milliseconds),
+        onHeard: () => (this.#heard = performance.now()),
+        signal: ending.signal,
+      });
+    } catch {
+      // how it ended makes no difference: if it was refused, `check` hears why
+    }
+    if (line === this.#line) this.#lost(opened);
+  }
+
+  #opened(line, detail) {
+    this.#attempt = 0;
+    this.#heard = performance.now();
+    this.#options.onState("open", detail);
+    this.#beat(line);
   }
 
   /** What the server says about when to come back after its end. */
@@ -73,30 +115,30 @@ export class Connection {
     this.#retryMs = milliseconds;
   }
 
-  #beat(socket) {
+  #beat(line) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (socket !== this.#socket) return;
+      if (line !== this.#line) return;
       if (performance.now() - this.#heard > SILENCE_MS) {
         this.#drop();
         return;
       }
-      socket.send("ping");
-      this.#beat(socket);
+      line.send?.("ping"); // a stream of events has a comment now and then by itself
+      this.#beat(line);
     }, PING_MS);
   }
 
-  /** Gives the socket up without waiting for the other side's goodbye, which may never come. */
+  /** Gives the line up without waiting for the other side's goodbye, which may never come. */
   #drop() {
-    const socket = this.#socket;
-    if (!socket) return;
+    const line = this.#line;
+    if (!line) return;
     this.#lost(true);
-    socket.close();
+    line.close();
   }
 
   async #lost(opened) {
     clearTimeout(this.#timer);
-    this.#socket = null;
+    this.#line = null;
     if (!this.#wanted) return;
     const most = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempt);
     const delay = opened && this.#retryMs ? this.#retryMs : Math.random() * most;
@@ -115,13 +157,18 @@ export class Connection {
     return this.#wanted;
   }
 
+  #newNetwork() {
+    this.#blocked = 0;
+    this.#hurry();
+  }
+
   #hurry() {
-    if (!this.#wanted || this.#socket || document.hidden) return;
+    if (!this.#wanted || this.#line || document.hidden) return;
     clearTimeout(this.#timer);
     this.#again();
   }
 
   #again() {
-    if (this.#wanted && !this.#socket) this.#connect();
+    if (this.#wanted && !this.#line) this.#connect();
   }
 }

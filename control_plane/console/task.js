@@ -40,7 +40,7 @@ function open(view, first, { signal, can, title }) {
   const gap = notice();
   const doing = can("tasks:write") ? actions({ changed: () => refresh(), failed: trouble.set, signal }) : null;
   const head = heading(address(first.queries[0]) || id, doing?.element);
-  const tiles = { leads: tile("Leads"), pages: tile("Pages"), units: tile("Units"), time: tile("Running") };
+  const tiles = { leads: tile("Leads"), pages: tile("Pages"), units: tile("Units"), time: tile("Duration") };
   const now = h("p", { class: "task-now" });
   const bar = h("progress", { class: "bar", max: 1, value: 0, "aria-label": "Units done" });
   const about = h("p", { class: "muted task-about" });
@@ -55,7 +55,7 @@ function open(view, first, { signal, can, title }) {
     }
   };
   const streams = can("streams:read");
-  const live = streams ? new Live({ task: id, check: stillThere, signal }) : null;
+  const live = streams ? new Live({ task: id, check: stillThere, steerable: can("control"), signal }) : null;
 
   view.replaceChildren(
     h("a", { class: "crumb", href: "#/tasks" }, "Tasks"),
@@ -70,25 +70,33 @@ function open(view, first, { signal, can, title }) {
   title(address(first.queries[0]) || id);
   head.name.focus({ preventScroll: true });
 
+  let asked = performance.now();
   let last = "";
   let queue = [];
   let timer = 0;
+  const behind = () => (last ? `?last_event_id=${last}` : "");
   const connection = new Connection({
-    url: () => `/api/scraper/ws/events/${encodeURIComponent(id)}${last ? `?last_event_id=${last}` : ""}`,
+    url: () => `/api/scraper/ws/events/${encodeURIComponent(id)}${behind()}`,
+    events: () => `/api/scraper/events/${encodeURIComponent(id)}${behind()}`,
     onMessage(data) {
       const event = JSON.parse(data);
       if (event.id) last = event.id; // before it is shown: a socket that comes back at once goes on behind it
       queue.push(event);
       timer ||= setTimeout(flush, FLUSH_MS);
     },
-    onState(now, { attempt, delay }) {
+    onState(now, { attempt, delay, sse }) {
+      if (now === "open") live?.blocked(sse);
       const over = now === "closed" && ENDED.has(task.status);
       hearing.set(now, over ? "All told" : now === "retrying" ? `Connection lost · attempt ${attempt} in ${(delay / 1000).toFixed(1)} s` : HEARING[now]);
     },
     check: stillThere,
     signal,
   });
-  signal.addEventListener("abort", () => clearTimeout(timer));
+  const clock = setInterval(tick, 1000);
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    clearInterval(clock);
+  });
   update();
   if (streams) connection.open();
   else trouble.set("Your API key does not permit live pictures and messages (scope streams:read).", "plain");
@@ -97,6 +105,7 @@ function open(view, first, { signal, can, title }) {
   async function poll() {
     try {
       task = await get(`/api/tasks/${encodeURIComponent(id)}`, signal);
+      asked = performance.now();
       update();
     } catch (problem) {
       if (isAbort(problem)) return;
@@ -138,16 +147,21 @@ function open(view, first, { signal, can, title }) {
     const done = ["completed", "failed", "error", "stopped"].reduce((sum, name) => sum + (units[name] ?? 0), 0);
     state.set(task.status);
     doing?.update(task);
-    tiles.leads.set(number(task.total_results), Object.entries(task.progress ?? {}).map(([platform, count]) => `${number(count)} ${platform}`).join(" · "));
+    tiles.leads.set(number(task.total_results), Object.entries(task.progress ?? {}).filter(([, count]) => count).map(([platform, count]) => `${number(count)} ${platform}`).join(" · "));
     tiles.pages.set(number(task.pages), task.pages_left_out ? `${number(task.pages_left_out)} could not be had` : "");
     tiles.units.set(`${number(done)} / ${number(total)}`, task.status === "queued" && task.queue_position !== null ? (task.queue_position ? `${number(task.queue_position)} ahead in the queue` : "next in line") : "");
-    tiles.time.set(duration(task.duration_seconds), task.started_at ? `since ${moment(task.started_at)}` : "not started yet");
+    tick();
     bar.max = Math.max(1, total);
     bar.value = done;
     say(about, [plural((task.queries ?? []).length, "address", "addresses"), (task.platforms ?? []).join(", "), task.attempt > 1 && `attempt ${task.attempt}`, id].filter(Boolean).join(" · "));
-    say(now, task.status === "error" ? task.error : task.current_query && !ENDED.has(task.status) ? `Now: ${address(task.current_query)}` : "");
-    live?.rest(resting(task));
-    leads.total(task.total_results);
+    say(now, task.status === "error" ? task.error : task.current_query && task.status === "running" ? `Now: ${address(task.current_query)}` : "");
+    live?.rest(resting(task), task.status === "running");
+    leads.total(task.total_results, ENDED.has(task.status));
+  }
+
+  function tick() {
+    const since = task.status === "running" && task.started_at ? (performance.now() - asked) / 1000 : 0;
+    tiles.time.set(duration(task.duration_seconds === null ? null : task.duration_seconds + since), task.started_at ? `since ${moment(task.started_at)}` : "not started yet");
   }
 }
 
@@ -194,7 +208,8 @@ class Found {
     this.element = h("section", { class: "card flush panel panel-leads" }, h("h2", {}, "Leads", this.#all), this.#none, this.#list);
   }
 
-  total(count) {
+  total(count, ended) {
+    say(this.#none, ended ? "No leads were found." : "Leads appear here as they are found.");
     say(this.#all, count ? `All ${number(count)} with filters` : "Filters and export");
   }
 

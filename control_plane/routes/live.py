@@ -9,18 +9,20 @@ from quart import Blueprint, Response
 from control_plane import telemetry
 from control_plane.auth import access, principal
 from control_plane.errors import NotFound, Problem, Unavailable
+from control_plane.models import WheelAnswer
 from control_plane.openapi import describes
 from control_plane.routes.streams import endless, validity
 from control_plane.services import services
 from control_plane.streams.frames import Viewer
 from control_plane.streams.mjpeg import CONTENT_TYPE, picture_stream
-from control_plane.streams.takeover import Takeover
+from control_plane.streams.takeover import Takeover, wheel_of
 from control_plane.streams.websockets import Socket, send_pictures
-from control_plane.web import whole_number
+from control_plane.web import answer, whole_number
 
 DEFAULT_FPS, MAX_FPS = 10, 30
 DEFAULT_QUALITY = 60
 SNAPSHOT_TIMEOUT_S = 4.0  # usual are 0.1 to 0.3 s; a busy machine or a slot that just changed takes longer
+SHOWN_OF_KEY = 12  # characters of its id: enough to tell keys apart in a log
 RETRY_AFTER_S = 2  # a slot is found for a waiting task, or lost, within seconds
 
 PACE = {"fps": f"1 to {MAX_FPS}, default {DEFAULT_FPS}", "quality": f"1 to 100, default {DEFAULT_QUALITY}"}
@@ -84,12 +86,24 @@ async def control(task_id: str) -> None:
     While it is held the unit begins no page; it is free again when the socket closes.
     """
     made, caller = services(), principal()
-    async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, caller.key_id) as takeover:
+    by = f"key {caller.key_id[:SHOWN_OF_KEY]}"
+    async with Takeover(made.redis, made.keys, made.queue, caller.tenant, task_id, by) as takeover:
         with telemetry.VIEWERS.labels("control").track_inprogress():
             socket = Socket(validity(), made.hub.stopped, takeover.input)
-            await socket.run(
-                takeover.keep(socket, made.settings.control_limit), f"You have the wheel of {task_id}", None
-            )
+            limit = made.settings.control_limit
+            message = f"You have the wheel of {task_id}"
+            await socket.run(takeover.keep(socket, limit), message, None, limit_s=limit.total_seconds())
+
+
+@blueprint.get("/api/scraper/control/<task_id>")
+@access("control", token="control")  # noqa: S106 - a kind of token
+@describes(answer=WheelAnswer)
+async def wheel(task_id: str) -> Response:
+    """Whether the wheel of a task's browser can be taken: browsers do not tell a page why a WebSocket was refused."""
+    made = services()
+    state, why = await wheel_of(made.redis, made.keys, made.queue, principal().tenant, task_id)
+    limit = made.settings.control_limit.total_seconds()
+    return answer(WheelAnswer(task_id=task_id, state=state, detail=why, limit_s=limit))
 
 
 def _no_picture(why: str, headers: dict[str, str] | None = None) -> Problem:

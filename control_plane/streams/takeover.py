@@ -27,6 +27,7 @@ OVER, LIMIT, LOST = 4000, 4008, 4009
 """Why a socket was closed: the task runs no more, the time is over, another one has the wheel."""
 
 MAX_TEXT = 16_000
+State = Literal["free", "held", "no_browser"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[float, Field(ge=-10_000, le=10_000)]
 
@@ -59,7 +60,7 @@ class Wheel(_Said):
 
 
 class Key(_Said):
-    """``key`` is a name as of ``KeyboardEvent.key``."""
+    """``key`` is a name as of ``KeyboardEvent.key``; for ``press`` also with what is held meanwhile: ``Control+a``."""
 
     type: Literal["key"]
     event: Literal["down", "up", "press"]
@@ -76,6 +77,23 @@ class Text(_Said):
 _INPUT: TypeAdapter[Pointer | Wheel | Key | Text] = TypeAdapter(
     Annotated[Pointer | Wheel | Key | Text, Field(discriminator="type")]
 )
+
+
+async def wheel_of(client: Redis, keys: Keys, queue: Tasks, tenant: str, task: str) -> tuple[State, str]:
+    """Whether the wheel can be taken, and why not. Raises NotFound."""
+    if await queue.stage(tenant, task) is None:
+        return "no_browser", no_browser(task)
+    if await client.exists(keys.wheel(task)):
+        return "held", held(task)
+    return "free", ""
+
+
+def no_browser(task: str) -> str:
+    return f"no browser works on the task {task} right now; try again when it runs"
+
+
+def held(task: str) -> str:
+    return f"somebody else has the wheel of {task}; try again when they have left"
 
 
 class Takeover:
@@ -96,9 +114,9 @@ class Takeover:
     async def __aenter__(self) -> Takeover:
         key = self._keys.wheel(self._task)
         if await self._queue.stage(self._tenant, self._task) is None:
-            raise Conflict(f"no browser works on the task {self._task} right now; try again when it runs")
+            raise Conflict(no_browser(self._task))
         if not await self._client.set(key, self._token, nx=True, px=HOLD_S * 1000):
-            raise Conflict(f"somebody else has the wheel of {self._task}; try again when they have left")
+            raise Conflict(held(self._task))
         await self._look()
         return self
 

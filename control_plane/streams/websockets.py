@@ -62,10 +62,10 @@ class Socket:
             self._closed = True
             await websocket.close(code, reason)
 
-    async def run(self, sending: Coroutine[Any, Any, None], message: str, start: str | None) -> None:
-        """Accept, say ``connected``, and send until the client leaves or must."""
+    async def run(self, sending: Coroutine[Any, Any, None], message: str, start: str | None, **more: Any) -> None:
+        """Accept, say ``connected`` (and ``more``), and send until the client leaves or must."""
         await websocket.accept(subprotocol=offered_subprotocol())
-        greeting: dict[str, Any] = {"type": "connected", "message": message, "retry_ms": retry_ms()}
+        greeting: dict[str, Any] = {"type": "connected", "message": message, "retry_ms": retry_ms(), **more}
         greeting |= {} if start is None else {"id": start}
         await self.send_json(greeting)
         parts = [sending, self._listen(), self._answer_pings(), self._watch_key(), self._watch_stop()]

@@ -25,6 +25,7 @@ from infra.bench.peers import bare_pages_per_minute, bare_quart
 from infra.bench.rows import Row
 from infra.bench.scale import scale
 from infra.bench.streams import streams
+from infra.bench.watching import watching
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.businesses import build_town
 from infra.stack.options import Options
@@ -167,6 +168,7 @@ ALONE = {
     "recovery_valkey_back": recovery.valkey_back,
     "scale": scale,
     "streams": streams,
+    "watching": watching,
 }
 """Parts that need no stack, or one of their own."""
 
@@ -215,7 +217,7 @@ def main() -> None:
     table.columns[0].overflow = "fold"
     for row in rows:
         table.add_row(
-            row.name, f"{row.value:g}", row.unit, "" if row.ratio is None else str(row.ratio), row.against or ""
+            row.name, f"{row.value:g}", row.unit, "" if row.ratio is None else f"{row.ratio:.2f}", row.against or ""
         )
     Console().print(table)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 
 import aiohttp
@@ -17,6 +19,7 @@ from infra.bench.load import percentile
 from infra.bench.overload import fakes, stack_for, start
 from infra.bench.rows import Row
 from infra.sample_town import DIRECTORY_URL
+from infra.stack.stack import Stack
 
 CLOCK = "http://clock.town.test/"
 """A page that changes with every frame that Chrome draws."""
@@ -67,26 +70,10 @@ async def frames() -> list[Row]:
 
 async def _one_viewer() -> tuple[float, list[float]]:
     """Frames a second, and the milliseconds from Chrome's callback until the viewer had each."""
-    async with stack_for(nodes=1) as stack, aiohttp.ClientSession() as session:
+    async with stack_for(nodes=1) as stack, aiohttp.ClientSession(headers=authorized(stack)) as session:
         task = await start(stack, CLOCK, "website")
-        headers, base = {"Authorization": f"Bearer {stack.api_key}"}, stack.url.replace("http", "ws", 1)
         late: list[float] = []
-
-        async def held() -> aiohttp.ClientWebSocketResponse | None:
-            try:
-                return await session.ws_connect(f"{base}/api/scraper/ws/control/{task}", headers=headers)
-            except aiohttp.WSServerHandshakeError:
-                return None  # no browser works on it yet
-
-        wheel: list[aiohttp.ClientWebSocketResponse] = []
-
-        async def taken() -> bool:
-            wheel.extend(found for found in [await held()] if found is not None)
-            return bool(wheel)
-
-        await until(taken)  # the unit stays on its page as long as somebody has the wheel
-        url = f"{base}/api/scraper/ws/frames/{task}?fps={FPS}"
-        async with wheel[0], session.ws_connect(url, headers=headers) as socket:
+        async with at_the_wheel(stack, session, task), session.ws_connect(frames_url(stack, task)) as socket:
             warm, began = False, 0.0
             async for message in socket:
                 now = time.time()
@@ -101,6 +88,30 @@ async def _one_viewer() -> tuple[float, list[float]]:
                 if now - began > LOOK_S:
                     break
         return round(len(late) / LOOK_S, 1), late
+
+
+def authorized(stack: Stack) -> dict[str, str]:
+    return {"Authorization": f"Bearer {stack.api_key}"}
+
+
+def frames_url(stack: Stack, task: str) -> str:
+    return f"{stack.url.replace('http', 'ws', 1)}/api/scraper/ws/frames/{task}?fps={FPS}"
+
+
+@asynccontextmanager
+async def at_the_wheel(stack: Stack, session: aiohttp.ClientSession, task: str) -> AsyncIterator[None]:
+    """The unit stays on its page as long as somebody has the wheel."""
+    url = f"{stack.url.replace('http', 'ws', 1)}/api/scraper/ws/control/{task}"
+    wheel: list[aiohttp.ClientWebSocketResponse] = []
+
+    async def taken() -> bool:
+        with suppress(aiohttp.WSServerHandshakeError):  # no browser works on it yet
+            wheel.append(await session.ws_connect(url))
+        return bool(wheel)
+
+    await until(taken)
+    async with wheel[0]:
+        yield
 
 
 async def _bare_screencast() -> float:
@@ -135,7 +146,7 @@ async def _crowd() -> tuple[float, float]:
     async with stack_for() as stack, fakes(stack, 1, Habits(jpeg_bytes=JPEG_BYTES)) as nodes:
         task = await start(stack, DIRECTORY_URL)
         url = f"{stack.url}/live_feed/{task}?fps={CROWD_FPS}"
-        counted = asyncio.create_task(_bytes_per_s(url, {"Authorization": f"Bearer {stack.api_key}"}))
+        counted = asyncio.create_task(_bytes_per_s(url, authorized(stack)))
         await until(lambda: any(nodes.pictures.values()))
         began, before = time.monotonic(), sum(nodes.pictures.values())
         per_s = await counted

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
 from infra.stack.options import Options
+from tests.door import Door, door_site
 from tests.e2e.console import Console
 from tests.e2e.next_app import NextApp, NextServer, build
 from tests.stacks import Client, Gate, client_of, gated_site
@@ -31,8 +32,16 @@ def app_port() -> int:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate, app_port: int) -> AsyncIterator[Client]:
-    allowed = (f"*.gate.test=127.0.0.1:{gate.port}",)
+async def door() -> AsyncIterator[Door]:
+    async with door_site() as door:
+        yield door
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(
+    tmp_path_factory: pytest.TempPathFactory, gate: Gate, door: Door, app_port: int
+) -> AsyncIterator[Client]:
+    allowed = (f"*.gate.test=127.0.0.1:{gate.port}", f"*.door.test=127.0.0.1:{door.port}")
     state = tmp_path_factory.mktemp("stack")
     settings = {"LEADFLEET_ALLOWED_ORIGINS": f"http://127.0.0.1:{app_port}"}
     options = Options(state=state, nodes=0, slots=2, town=True, egress_allow=allowed, settings=settings)

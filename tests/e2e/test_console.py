@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Page, expect
 
 from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL, CLOCK_PHONE, CLOCK_PHONE_COLOUR
+from tests.door import CODE, FIXED, FLOWING, PATCHES, Door
 from tests.e2e.console import Console
 from tests.e2e.tab import PATIENCE_MS
 from tests.stacks import Client, Gate
 from tests.support import wait_until
+from tests.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -128,6 +132,118 @@ async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Consol
     await expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
+async def test_a_person_takes_the_wheel_types_and_gives_it_back(console: Console, client: Client, door: Door) -> None:
+    page = console.page
+    task = await console.start("http://stein.door.test/")
+    await asyncio.wait_for(door.asked.wait(), 60)
+    take = page.get_by_role("button", name="Take the wheel")
+    async with client.session.ws_connect(client.url(f"/api/scraper/ws/control/{task}")) as other:
+        assert (await other.receive_json())["type"] == "connected"
+        console.expects_losses()  # the browser logs a WebSocket that is refused
+        await take.click()
+        await expect(page.get_by_text("Somebody else has the wheel.")).to_be_visible(timeout=PATIENCE_MS)
+    await wait_until(lambda: _is_free(client, task), timeout=20, description="the wheel to be free")
+
+    await take.press("Enter")
+    await expect(page.get_by_role("status").get_by_text("You have the wheel")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_text(re.compile(r"^\d+:\d\d left$"))).to_be_visible()
+    await expect(page.get_by_text("Somebody else has the wheel.")).to_be_hidden()
+    door.open.set()
+    await door.hears("shown")
+    await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
+    assert await console.violations() == []
+    await click_picture(page, 0.8, 0.7)
+    await door.hears("clicked")
+    await page.keyboard.type(CODE[:2])
+    await page.keyboard.insert_text(CODE[2:])
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Enter")
+    await door.hears("solved")
+    assert (await client.status(task))["status"] == "running", "the unit waits"
+    await page.keyboard.press("Control+Shift+Enter")
+    await expect(take.or_(console.state("completed"))).to_be_visible(timeout=PATIENCE_MS)
+    await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_role("list", name="Leads, newest first").get_by_text("+49 30 31804711")).to_be_visible()
+    await expect(page.get_by_role("list", name="Log").get_by_text("gave the wheel back").first).to_be_visible()
+    await expect(take).to_be_hidden()
+
+
+async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door) -> None:
+    page = console.page
+    door.close()
+    await console.start("http://tall.door.test/")
+    await asyncio.wait_for(door.asked.wait(), 60)
+    await page.get_by_role("button", name="Take the wheel").click()
+    await expect(page.get_by_role("status").get_by_text("You have the wheel")).to_be_visible(timeout=PATIENCE_MS)
+    door.open.set()
+
+    async def tops() -> list[float]:
+        """Where the patches are, whose numbers are boxed right in this very moment."""
+        seen = {phone: await console.probe("boxAndPatch", [PATCHES[phone], phone, PATIENCE_MS]) for phone in PATCHES}
+        for phone, found in seen.items():
+            (left, top, right, bottom), patch = found["box"], found["patch"]
+            assert patch[0] < left < right < patch[2], (phone, found)
+            assert patch[1] < top < bottom < patch[3], (phone, found)
+        return [seen[phone]["patch"][1] / seen[phone]["scale"] for phone in (FIXED, FLOWING)]
+
+    fixed, flowing = await tops()
+    await point_at_picture(page, 0.5, 0.5)
+    for _ in range(6):
+        await page.mouse.wheel(0, 50)
+        assert (await tops())[0] == pytest.approx(fixed, abs=2)
+
+    async def scrolled() -> bool:
+        return bool((await tops())[1] == pytest.approx(flowing - 300, abs=3))
+
+    await wait_until(scrolled, timeout=30, description="the page to be 300 px further")
+    await page.get_by_role("button", name="Give it back").click()
+    await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
+
+
+async def test_who_may_not_steer_sees_no_wheel(page: Page, client: Client, door: Door) -> None:
+    door.close()
+    task = await client.start("http://seen.door.test/")
+    scopes = {"name": "viewer", "scopes": ["tasks:read", "streams:read"]}
+    async with client.session.post(client.url("/api/auth/keys"), json=scopes) as made:
+        key = (await made.json())["key"]
+    console = Console(page, client.stack.url)
+    await console.sign_in(key)
+    await console.open_task(task)
+    await asyncio.wait_for(door.asked.wait(), 60)
+    await expect(console.state("running")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
+    await expect(page.get_by_role("button", name="Take the wheel")).to_have_count(0)
+    door.open.set()
+    await client.ended(task)
+    assert console.faults == []
+
+
+async def test_where_websockets_are_blocked_a_task_is_followed_all_the_same(page: Page, client: Client) -> None:
+    port = urlsplit(client.stack.url).port
+    assert port is not None
+    async with TcpProxy(port, forbids=b"Upgrade: websocket") as proxy:
+        console = Console(page, f"http://127.0.0.1:{proxy.port}")
+        await console.sign_in(client.stack.api_key)
+        console.expects_losses()
+        task = await console.start(*[CLOCK] * 50)
+        log = page.get_by_role("list", name="Log")
+        await expect(log.get_by_text(f"Opened page {CLOCK}").first).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_text(re.compile("something blocks WebSockets"))).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
+        await expect(page.get_by_role("button", name="Take the wheel")).to_be_hidden()
+        first = await page.get_by_role("img", name="Live picture").screenshot()
+
+        async def moved() -> bool:
+            return await page.get_by_role("img", name="Live picture").screenshot() != first
+
+        await wait_until(moved, timeout=60, description="the picture to move")
+        await client.post(f"/api/scraper/stop/{task}")
+        await expect(console.state("stopped")).to_be_visible(timeout=PATIENCE_MS)
+        told = [event["message"] for event in await client.events(task) if event["type"] == "log"]
+        await expect(log.get_by_role("listitem")).to_have_count(len(told), timeout=PATIENCE_MS)
+        assert console.faults == []
+
+
 async def test_after_a_lost_connection_each_message_is_there_once(console: Console, client: Client, gate: Gate) -> None:
     page = console.page
     addresses = [f"http://site-{number}.gate.test/" for number in range(6)]
@@ -218,6 +334,23 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
         return bool(node["state"] != "up" or node["generation"] > generation)
 
     await wait_until(left, timeout=60, description="the node to drain")
+
+
+async def click_picture(page: Page, x: float, y: float) -> None:
+    await point_at_picture(page, x, y)
+    await page.mouse.down()
+    await page.mouse.up()
+
+
+async def point_at_picture(page: Page, x: float, y: float) -> None:
+    """Where the picture has this point, in fractions of it."""
+    picture = await page.locator(".live-boxes").bounding_box()
+    assert picture is not None
+    await page.mouse.move(picture["x"] + x * picture["width"], picture["y"] + y * picture["height"])
+
+
+async def _is_free(client: Client, task: str) -> bool:
+    return bool((await client.get(f"/api/scraper/control/{task}"))["state"] == "free")
 
 
 def _assert_on_patch(seen: dict[str, Any], ratio: str) -> None:

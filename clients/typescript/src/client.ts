@@ -2,6 +2,7 @@ import type { Transport } from "./connection.js";
 import { LeadfleetError } from "./errors.js";
 import { type ExportFormat, Exports, type FlatWhere } from "./exports.js";
 import { type CallOptions, Http, type HttpOptions, RETRY_LIMITS, type RetryLimits } from "./http.js";
+import { Control, type ControlOptions } from "./live/control.js";
 import { FrameStream, type FrameStreamOptions } from "./live/frames.js";
 import type {
   ActionResult,
@@ -124,6 +125,22 @@ export class LeadfleetClient {
       {
         ...this.streams(taskId, "live"),
         url: (query) => this.socketUrl("/api/scraper/ws/frames/{taskId}", taskId, query),
+      },
+      options,
+    );
+  }
+
+  /**
+   * Take the wheel of a task's browser: its unit waits as long as we have it. Needs the scope `control`. Give it back with
+   * `release`. `bindControl` steers with a `LiveView`'s canvas.
+   */
+  takeControl(taskId: string, options: ControlOptions = {}): Control {
+    return new Control(
+      {
+        ...this.streams(taskId, "control"),
+        url: () => this.socketUrl("/api/scraper/ws/control/{taskId}", taskId, {}),
+        ask: (token) =>
+          this.http.get("/api/scraper/control/{task_id}", { path: { task_id: taskId }, query: { token } }),
       },
       options,
     );

@@ -50,6 +50,19 @@ export class ConnectionLost extends LeadfleetError {
   }
 }
 
+/** Why the wheel of a task's browser is not ours: see `ControlEnd`. The message says what to do. */
+export class ControlError extends LeadfleetError {
+  override readonly name = "ControlError";
+
+  constructor(
+    message: string,
+    readonly reason: "held" | "no_browser" | "limit" | "taken" | "lost",
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** The problem that an unsuccessful answer tells of, also when a proxy wrote it and it is no problem document. */
 export async function problemOf(response: Response): Promise<ProblemError> {
   let told: Partial<Schemas["Problem"]> = {};

@@ -57,6 +57,8 @@ export interface PhoneBox {
   readonly coordinates: PhoneCoordinates | null;
   /** False when the number stands further up or down the page. */
   readonly seen: boolean;
+  /** What it keeps its place on while the page is scrolled; null, or absent from an older server, when one cannot know. */
+  readonly anchor?: "page" | "viewport" | null;
 }
 
 /** Where phones stand on what a tab shows, from the frame `frame_seq` on, until the tab's next event of this kind. */

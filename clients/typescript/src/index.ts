@@ -1,7 +1,14 @@
 export { type Backoff, backoffMs } from "./backoff.js";
 export { type ClientOptions, LeadfleetClient, type ListOptions, type StartOptions } from "./client.js";
 export type { ConnectionState, Transport } from "./connection.js";
-export { ConnectionLost, type FieldProblem, LeadfleetError, NetworkError, ProblemError } from "./errors.js";
+export {
+  ConnectionLost,
+  ControlError,
+  type FieldProblem,
+  LeadfleetError,
+  NetworkError,
+  ProblemError,
+} from "./errors.js";
 export type {
   Channel,
   CoordinatesEvent,
@@ -25,8 +32,25 @@ export type { paths } from "./generated/openapi.js";
 export type { HeartbeatTimes } from "./heartbeat.js";
 export type { CallOptions, RetryLimits } from "./http.js";
 export { BoxTracker } from "./live/boxes.js";
+export {
+  Control,
+  type ControlEnd,
+  type ControlOptions,
+  type ControlState,
+  type PointerButton,
+} from "./live/control.js";
 export type { Frame, FrameInfo, FrameStream, FrameStreamOptions } from "./live/frames.js";
-export { backingSize, contain, placeBox, type Rect, type Size, viewportPoint } from "./live/geometry.js";
+export {
+  backingSize,
+  contain,
+  type Point,
+  placeBox,
+  type Rect,
+  type Size,
+  viewportPoint,
+} from "./live/geometry.js";
+export { type BindOptions, bindControl } from "./live/input.js";
+export { LEAVE_CHORD } from "./live/keys.js";
 export { LiveView, type LiveViewOptions, type PlacedBox } from "./live/view.js";
 export type * from "./schemas.js";
 export type { SubscribeOptions, Subscription } from "./subscription.js";

@@ -32,6 +32,8 @@ export interface SocketOptions {
   signal: AbortSignal;
   onText(text: string): void;
   onBinary?(data: ArrayBuffer): void;
+  /** Is given, once, what sends a text: lost when the connection is not open. */
+  onSender?(send: (text: string) => void): void;
 }
 
 /**
@@ -43,13 +45,15 @@ export function runSocket(options: SocketOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new options.WebSocket(options.url, [SUBPROTOCOL, `token.${options.token}`]);
     socket.binaryType = "arraybuffer";
+    const send = (text: string) => {
+      if (socket.readyState === OPEN) socket.send(text);
+    };
     const heartbeat = new Heartbeat(
       times,
       (why) => end(new ConnectionLost(why)),
-      () => {
-        if (socket.readyState === OPEN) socket.send("ping");
-      },
+      () => send("ping"),
     );
+    options.onSender?.(send);
     const unlisten = options.wakes.listen(() => heartbeat.wake());
     const end = (error?: unknown) => {
       heartbeat.stop();

@@ -75,6 +75,9 @@ class _StageWithPause:
         await self.before(page)
         return await self.stage.picture(page, scroll)
 
+    async def next_picture(self, after: int) -> tuple[int, Page]:
+        return await self.stage.next_picture(after)
+
 
 @dataclass
 class Guest:
@@ -101,11 +104,11 @@ class Studio:
         """A whole unit that visits ``shape``."""
         order = await self._unit(shape, before_picture)
         leads = [Lead.model_validate(lead) for batch in self.control.batches(order) for lead in batch.results]
-        return Shown(await self._frame(order.unit), self._told(order), leads)
+        return Shown(await self._frame(order.unit), self.told(order), leads)
 
     async def run_unwatched(self, shape: Shape) -> list[dict[str, Any]]:
         """The data of the ``coordinates`` events of a unit that nobody looks at."""
-        return self._told(await self._unit(shape, nothing, watched=False))
+        return self.told(await self._unit(shape, nothing, watched=False))
 
     async def look(self, shape: Shape) -> Shown:
         """What the guest sees of ``shape``."""
@@ -176,19 +179,28 @@ class Studio:
 
     async def _unit(self, shape: Shape, before_picture: BeforePicture, *, watched: bool = True) -> Run:
         """Visit ``shape`` in a unit, to its end."""
-        await self.end_visit()
-        self.before_picture, self.device = before_picture, shape.device if shape.metrics else None
-        self._serve(shape.html, shape.frames)
-        order = await self._order("http://kim.test/", watched=watched)
+        order = await self.begin(shape, before_picture, watched=watched)
         await self.control.ended(order)
         return order
 
-    async def _order(self, query: str, *, watched: bool = True) -> Run:
+    async def begin(self, shape: Shape, before_picture: BeforePicture = nothing, *, watched: bool = True) -> Run:
+        """Have a unit visit ``shape``."""
+        await self.end_visit()
+        self.before_picture, self.device = before_picture, shape.device if shape.metrics else None
+        self._serve(shape.html, shape.frames)
+        return await self._order("http://kim.test/", watched=watched)
+
+    async def watch(self, seconds: int) -> None:
+        """Have somebody look at the slot for so long."""
         boot = (await self.control.registered()).boot
-        await self.control.tell(NODE, Watch(boot, 0, WATCH_S if watched else 0, quality=60, fps=10))
+        await self.control.tell(NODE, Watch(boot, 0, seconds, quality=60, fps=10))
+
+    async def _order(self, query: str, *, watched: bool = True) -> Run:
+        await self.watch(WATCH_S if watched else 0)
         return await self.control.run(NODE, query)
 
-    def _told(self, order: Run) -> list[dict[str, Any]]:
+    def told(self, order: Run) -> list[dict[str, Any]]:
+        """The data of the ``coordinates`` events of a unit so far."""
         events = [event for batch in self.control.batches(order) for event in batch.events]
         return [event["data"] for event in events if event["kind"] == "coordinates"]
 

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from infra.stack.options import Options
-from tests.sites import answering
+from tests.door import CODE, Door, door_site
 from tests.stacks import Client, client_of
-from tests.support import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CODE = "4711"
-PAGE = """<!doctype html><title>Praxis Dr. Stein</title>
-<style>
-  * { margin: 0 }
-  button, input { position: fixed; width: 20vw; height: 20vh }
-  button { left: 70vw; top: 60vh }
-</style>
-<h1>Praxis Dr. Stein</h1><button>I am no robot</button><input hidden>
-<script>
-  const say = what => fetch("/said/" + what, {method: "POST"}), input = document.querySelector("input");
-  document.querySelector("button").onclick = () => { input.hidden = false; input.focus(); say("clicked"); };
-  document.onclick = event => { if (event.target.tagName != "BUTTON") say("missed"); };
-  document.onpaste = event => { say("pasted"); };
-  document.onwheel = event => { say("wheel-" + event.deltaY); };
-  input.onkeydown = event => {
-    if (event.key != "Enter" || input.value != "CODE") return;
-    document.querySelector("h1").insertAdjacentHTML("afterend", '<p><a href="tel:+493031804711">030 31804711</a></p>');
-    say("solved");
-  };
-  say("shown");
-</script>""".replace("CODE", CODE)
-
 
 NO_INPUTS = (
     "x",
@@ -51,32 +27,9 @@ NO_INPUTS = (
 )
 
 
-class Door:
-    """A site at every ``*.door.test`` whose page comes when it is let, and tells what is done to it."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.asked, self.open = asyncio.Event(), asyncio.Event()
-        self.said: list[str] = []
-
-    async def answer(self, request: web.Request) -> web.Response:
-        if request.path.startswith("/said/"):
-            self.said.append(request.path.removeprefix("/said/"))
-            return web.Response()
-        if request.path != "/":
-            return web.Response(status=404)
-        self.asked.set()
-        await self.open.wait()
-        return web.Response(text=PAGE, content_type="text/html")
-
-    async def hears(self, what: str) -> None:
-        await wait_until(lambda: what in self.said, 20, f"the page to say {what!r}, not only {self.said}")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site() -> AsyncIterator[Door]:
-    door = Door()
-    async with answering(door.answer) as door.port:
+    async with door_site() as door:
         yield door
 
 
@@ -94,9 +47,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory, site: Door) -> AsyncI
 @pytest.fixture
 def door(site: Door) -> Door:
     """The site, as if nobody had been there."""
-    site.asked.clear()
-    site.open.clear()
-    site.said.clear()
+    site.close()
     return site
 
 
@@ -108,6 +59,13 @@ async def refused(client: Client, task: str, replica: int = 0) -> int:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await wheel(client, task, replica)
     return refusal.value.status
+
+
+async def state_of_wheel(client: Client, task: str) -> str:
+    told = await client.get(f"/api/scraper/control/{task}", replica=1)
+    assert bool(told["detail"]) == (told["state"] != "free")
+    assert (told["task_id"], told["limit_s"]) == (task, 20)
+    return str(told["state"])
 
 
 async def at_the_door(client: Client, door: Door, query: str) -> str:
@@ -128,9 +86,12 @@ async def log_of(client: Client, task: str) -> list[str]:
 
 async def test_a_person_opens_what_the_unit_then_reads(client: Client, door: Door) -> None:
     task = await at_the_door(client, door, "http://stein.door.test/")
+    assert await state_of_wheel(client, task) == "free"
     async with wheel(client, task) as socket:
-        assert (await socket.receive_json())["type"] == "connected"
+        greeting = await socket.receive_json()
+        assert (greeting["type"], greeting["limit_s"]) == ("connected", 20)
         assert await refused(client, task, replica=1) == 409
+        assert await state_of_wheel(client, task) == "held"
         door.open.set()
         await door.hears("shown")
         await click(socket, 0.5, 0.1)
@@ -150,10 +111,11 @@ async def test_a_person_opens_what_the_unit_then_reads(client: Client, door: Doo
     (lead,) = [event["data"] for event in await client.events(task) if event["type"] == "result"]
     assert [phone["normalized_e164"] for phone in lead["phones"]] == ["+493031804711"]
     told = await log_of(client, task)
-    assert [line.partition(" ")[2] for line in told if "the wheel" in line] == [
+    assert [re.sub("^key [0-9a-f]{12} ", "", line) for line in told if "the wheel" in line] == [
         "has the wheel: the unit waits", "gave the wheel back: the unit goes on",
     ]  # fmt: skip
     assert await refused(client, task) == 409, "nothing of the task runs any more"
+    assert await state_of_wheel(client, task) == "no_browser"
 
 
 async def test_what_is_no_input_is_answered_and_changes_nothing(client: Client, door: Door) -> None:

@@ -134,6 +134,12 @@ class RecordingStage:
         del scroll
         return 41 + len(self.shown) if self.shown[-1][0] is page else 0
 
+    async def next_picture(self, after: int) -> tuple[int, Page]:
+        """Nobody watches."""
+        del after
+        await asyncio.Event().wait()
+        raise AssertionError
+
 
 @dataclass
 class Bench:

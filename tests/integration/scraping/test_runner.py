@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 from aiohttp import web
 
 from browser_node.scraping import tab
+from browser_node.scraping.politeness import HostPoliteness
 from browser_node.scraping.robots import RobotsCache
 from browser_node.scraping.runner import run_unit
 from browser_node.scraping.types import UnitControl
@@ -18,6 +21,26 @@ from fleet.model import Outcome
 from tests.integration.scraping.support import UNIT, Bench, RecordingOut
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Turnstile(HostPoliteness):
+    """The first who asks for a turn waits until ``open`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.open, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.turns = 0
+
+    @asynccontextmanager
+    async def turn(self, host: str, crawl_delay: timedelta | None = None) -> AsyncIterator[None]:
+        self.turns += 1
+        self.asked.set()
+        await self.open.wait()
+        try:
+            yield
+        finally:
+            self.left.set()
+
 
 HUGE = 320_000_000  # bytes
 CONTACT = "<h1>Oak Bakery</h1><p>Phone: <a href='tel:+493023125852'>030 23125852</a></p>"
@@ -283,3 +306,19 @@ def _plain(body: str, status: int = 200):
         return web.Response(status=status, text=body)
 
     return answer
+
+
+async def test_a_page_that_waits_for_its_turn_is_not_begun_while_somebody_has_the_wheel(bench: Bench) -> None:
+    bench.site.pages["turn.test/"] = CONTACT
+    control, turnstile = UnitControl(), Turnstile()
+    services = dataclasses.replace(bench.services, politeness=turnstile)
+    running = asyncio.create_task(bench.run("http://turn.test/", control=control, services=services, render=False))
+    await asyncio.wait_for(turnstile.asked.wait(), 20)
+    control.wheel.hold(60, lambda: None)
+    turnstile.open.set()
+    await asyncio.wait_for(turnstile.left.wait(), 20)
+    assert (bench.site.count("turn.test/"), turnstile.turns) == (0, 1), "it gives its turn to others meanwhile"
+    control.wheel.give_back()
+    result, out = await asyncio.wait_for(running, 60)
+    assert result.outcome is Outcome.COMPLETED
+    assert out.numbers() == {"+493023125852"}

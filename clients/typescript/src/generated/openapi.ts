@@ -570,6 +570,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scraper/control/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the wheel of a task's browser can be taken: browsers do not tell a page why a WebSocket was refused. */
+        get: operations["live_wheel__api_scraper_control_{task_id}"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/scraper/events/{task_id}": {
         parameters: {
             query?: never;
@@ -2384,6 +2401,29 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * WheelAnswer
+         * @description Whether the wheel of a task's browser can be taken now.
+         */
+        WheelAnswer: {
+            /** Task Id */
+            task_id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "free" | "held" | "no_browser";
+            /**
+             * Detail
+             * @description why it cannot be taken and what to do; empty when it can
+             */
+            detail: string;
+            /**
+             * Limit S
+             * @description for how many seconds it may be held
+             */
+            limit_s: number;
+        };
+        /**
          * TaskState
          * @description States of a task as clients see them.
          * @enum {string}
@@ -2410,7 +2450,8 @@ export interface components {
          * PhoneCoordinatesAnswer
          * @description Where a phone stands on the picture: ``coordinates`` is ``leads.model.PhoneCoordinates`` or null.
          *
-         *     A box of ``phones`` also says by ``seen`` whether it stands on the picture or further up or down the page.
+         *     A box of ``phones`` also says by ``seen`` whether it stands on the picture or further up or down the page, and by
+         *     ``anchor`` what it keeps its place on when the page is scrolled: ``page``, ``viewport``, or null when it sticks.
          */
         PhoneCoordinatesAnswer: {
             /** Task Id */
@@ -4416,6 +4457,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OptOutView"];
+                };
+            };
+            /** @description a problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "live_wheel__api_scraper_control_{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WheelAnswer"];
                 };
             };
             /** @description a problem */

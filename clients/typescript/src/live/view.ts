@@ -3,7 +3,7 @@ import type { ConnectionState } from "../connection.js";
 import type { PhoneBox } from "../events.js";
 import { BoxTracker } from "./boxes.js";
 import type { Frame, FrameInfo, FrameStream } from "./frames.js";
-import { backingSize, contain, placeBox, type Rect } from "./geometry.js";
+import { backingSize, contain, fractionOf, type Point, placeBox, type Rect } from "./geometry.js";
 
 export interface LiveViewOptions {
   /** Pictures a second at most, 1 to 30; 10 by default. */
@@ -45,7 +45,7 @@ export class LiveView {
   constructor(
     private readonly client: LeadfleetClient,
     private readonly taskId: string,
-    private readonly canvas: HTMLCanvasElement,
+    readonly canvas: HTMLCanvasElement,
     private readonly options: LiveViewOptions = {},
   ) {
     const context = canvas.getContext("2d");
@@ -70,6 +70,23 @@ export class LiveView {
     if (this.drawing !== undefined) cancelAnimationFrame(this.drawing);
     this.shown?.bitmap.close();
     this.shown = this.waiting = undefined;
+  }
+
+  /**
+   * The point of the window at which a pointer is, as fractions of the picture that is shown there: beyond 0 and 1 on the
+   * bars, undefined before the first picture.
+   */
+  fractionAt(clientX: number, clientY: number): Point | undefined {
+    if (!this.shown) return undefined;
+    const { canvas } = this;
+    const outer = canvas.getBoundingClientRect(); // as a CSS transform leaves it
+    const scale = { x: outer.width / canvas.offsetWidth, y: outer.height / canvas.offsetHeight };
+    const point = {
+      x: (clientX - outer.left) / scale.x - canvas.clientLeft,
+      y: (clientY - outer.top) / scale.y - canvas.clientTop,
+    };
+    const room = { width: canvas.clientWidth, height: canvas.clientHeight };
+    return fractionOf(point, contain(this.shown.bitmap, room));
   }
 
   private watchIfVisible(): void {
@@ -138,7 +155,7 @@ export class LiveView {
     const at = contain(bitmap, room);
     context.drawImage(bitmap, at.x, at.y, at.width, at.height);
     const boxes = this.boxes.on(info).flatMap((box): PlacedBox[] => {
-      const rect = box.coordinates && placeBox(box.coordinates, info, at);
+      const rect = placeBox(box, info, at);
       return rect ? [{ box, rect }] : [];
     });
     for (const box of boxes) (this.options.drawBox ?? drawBox)(context, box);

@@ -3,6 +3,7 @@ import {
   backingSize,
   type CoordinatesEvent,
   contain,
+  type PhoneBox,
   placeBox,
   viewportPoint,
 } from "@leadfleet/client";
@@ -18,7 +19,7 @@ const frame = {
   scroll_x: 0,
   scroll_y: 0,
 };
-const box = {
+const coordinates = {
   x: 0.25,
   y: 0.5,
   width: 0.1,
@@ -30,6 +31,7 @@ const box = {
   scroll_x: 0,
   scroll_y: 0,
 };
+const box: PhoneBox = { phone: "+1", selector: null, coordinates, seen: true, anchor: "page" };
 
 test.each([
   [
@@ -83,9 +85,36 @@ test("a box goes with the page that is scrolled, and is cut at the picture's edg
   const cut = placeBox(box, { ...frame, scroll_y: 380 }, shown);
   expect(cut).toEqual({ x: 320, y: 0, width: expect.closeTo(128), height: expect.closeTo(16) });
   expect(placeBox(box, { ...frame, scroll_y: 400 }, shown)).toBeUndefined();
-  const below = { ...box, y: 1.5, scroll_y: 0 };
+  const below = { ...box, seen: false, coordinates: { ...coordinates, y: 1.5 } };
   expect(placeBox(below, frame, shown)).toBeUndefined();
   expect(placeBox(below, { ...frame, scroll_y: 720 }, shown)).toMatchObject({ y: 360 });
+});
+
+test("a box of what is fixed stays, and one that may do either waits to be told of again", () => {
+  const shown = { x: 0, y: 0, width: 1280, height: 720 };
+  const still = placeBox(box, frame, shown);
+  const scrolled = { ...frame, scroll_x: 40, scroll_y: 300 };
+  expect(placeBox({ ...box, anchor: "viewport" }, scrolled, shown)).toEqual(still);
+  for (const anchor of [null, undefined] as const) {
+    const unsure: PhoneBox = {
+      phone: "+1",
+      selector: null,
+      coordinates,
+      seen: true,
+      ...(anchor === null && { anchor }),
+    };
+    expect(placeBox(unsure, { ...frame, scroll_y: 1.4 }, shown)).toEqual(still);
+    expect(placeBox(unsure, scrolled, shown)).toBeUndefined();
+  }
+});
+
+test("what is not seen has no box until it is scrolled to", () => {
+  const shown = { x: 0, y: 0, width: 1280, height: 720 };
+  expect(placeBox({ ...box, seen: false }, frame, shown)).toBeUndefined();
+  expect(
+    placeBox({ ...box, seen: false, anchor: "viewport" }, { ...frame, scroll_y: 90 }, shown),
+  ).toBeUndefined();
+  expect(placeBox({ ...box, coordinates: null }, frame, shown)).toBeUndefined();
 });
 
 test("a canvas has a pixel for each of the device's", () => {
@@ -100,7 +129,7 @@ test("a point on the picture is one of the viewport; one on the bars is none", (
 });
 
 function told(tab: string, frame_seq: number, phones: string[]): CoordinatesEvent {
-  const boxes = phones.map((phone) => ({ phone, selector: null, coordinates: box, seen: true }));
+  const boxes = phones.map((phone) => ({ ...box, phone }));
   const data = { unit: frame.unit, tab, url: "http://a.test/", frame_seq, boxes };
   return { type: "coordinates", id: "1-0", timestamp: "", data };
 }

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { LeadfleetClient } from "@leadfleet/client";
-import { type Task, useTask } from "@leadfleet/client/react";
+import { type Task, useControl, useTask, type Wheel } from "@leadfleet/client/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { afterEach, expect, test, vi } from "vitest";
@@ -64,6 +64,44 @@ test("useTask shows what happened, once, in spite of a component that is mounted
     expect(progress?.total_results).toBe(1);
     expect([gaps, error]).toEqual([0, undefined]);
   });
+});
+
+test("useControl takes the wheel, tells how it ends, and gives it back with its component", async () => {
+  const sockets: { close(code: number, reason: string): void }[] = [];
+  const client = await serve({
+    socket(socket) {
+      sockets.push(socket);
+      socket.send(JSON.stringify({ type: "connected", limit_s: 60 }));
+    },
+  });
+  const root = createRoot(document.createElement("div"));
+  let wheel: Wheel | undefined;
+  function Steering() {
+    wheel = useControl(client, "t", null);
+    return null;
+  }
+  root.render(
+    <StrictMode>
+      <Steering />
+    </StrictMode>,
+  );
+  await expect.poll(() => wheel?.state.name).toBe("free");
+  wheel?.take();
+  wheel?.take();
+  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  expect(sockets).toHaveLength(1);
+  sockets[0]?.close(4008, "the wheel may be held for 60 s");
+  await expect
+    .poll(() => wheel?.state, { timeout: 20_000 })
+    .toMatchObject({ name: "ended", reason: "limit" });
+  wheel?.take();
+  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  wheel?.release();
+  await expect.poll(() => wheel?.state, { timeout: 20_000 }).toMatchObject({ reason: "released" });
+  wheel?.take();
+  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  root.unmount();
+  await expect.poll(() => server?.open.size).toBe(0);
 });
 
 test("a component that goes takes its connection along", async () => {

@@ -4,7 +4,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 
 /** What a test has the server do with a connection: `query` is the client's. */
 export interface Script {
-  socket?: (socket: WebSocket, query: URLSearchParams, protocols: string[]) => void;
+  socket?: (socket: WebSocket, query: URLSearchParams, protocols: string[], path: string) => void;
   sse?: (response: ServerResponse, query: URLSearchParams) => void;
   /** Answer upgrades with this status instead of a WebSocket; 0 drops the connection. */
   refuseSockets?: number;
@@ -16,6 +16,8 @@ export interface Script {
   page?: (path: string) => Promise<string | Buffer>;
   /** What a question for the task's status is answered. */
   status?: object;
+  /** What a question for the wheel is answered; with a `title` it is a problem. */
+  wheel?: { state?: string; title?: string; status?: number; detail: string };
 }
 
 /** A real HTTP and WebSocket server that says what a test wants said. */
@@ -43,7 +45,8 @@ export class ScriptedServer {
       this.sockets.handleUpgrade(request, socket, head, (made) => {
         this.track(made);
         const protocols = (request.headers["sec-websocket-protocol"] ?? "").split(/, */);
-        this.script.socket?.(made, queryOf(request), protocols);
+        const { pathname } = new URL(request.url ?? "/", "http://unknown");
+        this.script.socket?.(made, queryOf(request), protocols, pathname);
       });
     });
   }
@@ -78,6 +81,12 @@ export class ScriptedServer {
       const expires_at = new Date(Date.now() + seconds * 1000).toISOString();
       response.writeHead(status, { "Content-Type": "application/json", Connection: "close" });
       response.end(JSON.stringify({ token: `token-${this.tokens}`, expires_at, title: "No", detail: "no" }));
+    } else if (this.script.wheel && request.url?.startsWith("/api/scraper/control/")) {
+      response.writeHead(this.script.wheel.status ?? 200, {
+        "Content-Type": "application/json",
+        Connection: "close",
+      });
+      response.end(JSON.stringify(this.script.wheel));
     } else if (this.script.status && request.url?.startsWith("/api/scraper/status/")) {
       response.writeHead(200, { "Content-Type": "application/json", Connection: "close" });
       response.end(JSON.stringify(this.script.status));

@@ -42,6 +42,7 @@ async def test_another_tenants_task_does_not_exist(api: Client, served: Served) 
         ("GET", f"/api/scraper/live_feed/{task}"),
         ("GET", f"/api/scraper/snapshot/{task}.jpg"),
         ("GET", f"/api/scraper/phone-coordinates/{task}"),
+        ("GET", f"/api/scraper/control/{task}"),
     ]:
         status, problem, _ = await other.call(method, path)
         assert (status, problem["detail"]) == (404, f"there is no task {task!r}"), path
