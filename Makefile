@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CLIENT := clients/typescript
+APP := e2e/next-app
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
 .PHONY: help demo up test faults soak upgrade lint client e2e e2e-browsers bench openapi lock clean setup chromium libreoffice browsers npm
@@ -41,9 +42,10 @@ lint: setup ## check style and types
 client: npm ## lint, build and test the TypeScript client
 	@cd $(CLIENT) && npm run --silent lint && npm run --silent build && npm run --silent test
 
-e2e: chromium client tests/e2e/node_modules ## run the clients against a whole stack that is killed and cut, and use the console
+e2e: chromium client tests/e2e/node_modules $(APP)/node_modules ## use clients, console and Next app in front of a whole stack that is killed and cut
 	@export LEADFLEET_CHROME="$$($(BIN)/python -c 'from browser_node.chrome_binary import find_chrome as f; print(f().path)')" \
 		&& cd $(CLIENT) && npm run --silent test:e2e
+	@cd $(APP) && npm run --silent lint
 	@$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
 
 e2e-browsers: chromium browsers npm ## use the console, the streams and the client in Chromium, Firefox and WebKit
@@ -63,10 +65,15 @@ lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 take
 clean: ## remove what was built and stored, the environment included
 	rm -rf $(VENV) .state build dist *.egg-info leads.csv bench.json tests/e2e/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache $(CLIENT)/dist $(CLIENT)/node_modules
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache $(CLIENT)/dist $(CLIENT)/node_modules $(APP)/.next $(APP)/node_modules
 
 tests/e2e/node_modules: tests/e2e/package-lock.json
 	@npm ci --prefix tests/e2e --no-audit --no-fund --silent
+	@touch $@
+
+# it holds a copy of the client, so it is as old as what the client was built from
+$(APP)/node_modules: $(APP)/package-lock.json $(shell find $(CLIENT)/src -type f) | client
+	@npm ci --prefix $(APP) --no-audit --no-fund --silent
 	@touch $@
 
 setup:

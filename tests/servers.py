@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -27,6 +29,8 @@ class ServerProcess:
     command: list[str]
     port: int
     log: Path
+    environment: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """In addition to ours."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _output: IO[bytes] | None = field(default=None, init=False)
 
@@ -43,6 +47,7 @@ class ServerProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **self.environment},
         )
         wait_until_sync(self._answers, START_TIMEOUT_S, f"{self.command[0]} to serve")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,10 +74,16 @@ class Client:
 
 
 class Gate:
-    """A site at every ``*.gate.test`` whose pages answer only as many visitors as were let in."""
+    """A site at every ``*.gate.test`` whose pages answer only as many visitors as were let in.
 
-    def __init__(self) -> None:
+    ``page`` is the HTML of a host's page.
+    """
+
+    def __init__(self, page: Callable[[str], str]) -> None:
         self.port = 0
+        self._page = page
+        self.open: dict[str, str] = {}
+        """What stands on the pages of hosts that have no gate."""
         self._let_in = asyncio.Semaphore(0)
 
     def let_in(self, visitors: int) -> None:
@@ -87,14 +93,16 @@ class Gate:
     async def answer(self, request: web.Request) -> web.Response:
         if request.path != "/":
             return web.Response(status=404)
+        if request.host in self.open:
+            return web.Response(text=self.open[request.host], content_type="text/html")
         await self._let_in.acquire()
-        return web.Response(text=f"<title>{request.host}</title>", content_type="text/html")
+        return web.Response(text=self._page(request.host), content_type="text/html")
 
 
 @contextlib.asynccontextmanager
-async def gated_site() -> AsyncIterator[Gate]:
+async def gated_site(page: Callable[[str], str] = "<title>{}</title>".format) -> AsyncIterator[Gate]:
     """A gate that serves."""
-    gate = Gate()
+    gate = Gate(page)
     async with answering(gate.answer) as gate.port:
         yield gate
 

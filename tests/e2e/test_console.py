@@ -15,7 +15,8 @@ from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL, CLOCK_PHONE, CLOCK_PHONE_COLOUR
 from tests.door import CODE, FIXED, FLOWING, PATCHES, Door
 from tests.e2e.clock import assert_on_patch
-from tests.e2e.console import PATIENCE_MS, Console
+from tests.e2e.console import Console
+from tests.e2e.tab import PATIENCE_MS
 from tests.stacks import Client, Gate
 from tests.support import wait_until
 from tests.tcp_proxy import TcpProxy

@@ -1,7 +1,7 @@
 import type { Transport } from "./connection.js";
 import { LeadfleetError } from "./errors.js";
 import { type ExportFormat, Exports, type FlatWhere } from "./exports.js";
-import { type CallOptions, Http, RETRY_LIMITS, type RetryLimits } from "./http.js";
+import { type CallOptions, Http, type HttpOptions, RETRY_LIMITS, type RetryLimits } from "./http.js";
 import { Control, type ControlOptions } from "./live/control.js";
 import { FrameStream, type FrameStreamOptions } from "./live/frames.js";
 import type {
@@ -18,6 +18,7 @@ import type {
   TaskPage,
   TaskState,
   TaskStatus,
+  WhoAmI,
 } from "./schemas.js";
 import { type SubscribeOptions, Subscription } from "./subscription.js";
 import { TokenSource } from "./tokens.js";
@@ -27,6 +28,8 @@ import type { WebSocketConstructor } from "./websocket.js";
 export interface ClientOptions {
   /** Where the API is, such as `https://leads.example`; the page's own origin when absent. */
   baseUrl?: string;
+  /** Where streams and links lead, if not to `baseUrl`: for pages whose server passes calls on and adds the key. */
+  streamUrl?: string;
   /** An API key. Keep it on servers: a page gets its tokens from `streamToken` and its answers through a proxy. */
   apiKey?: string;
   /** Makes stream tokens, for pages whose server holds the key. By default the API is asked. */
@@ -64,24 +67,33 @@ export class LeadfleetClient {
   readonly filters: Filters;
   readonly exports: Exports;
   private readonly http: Http;
+  /** Makes the addresses that carry a token instead of a header. */
+  private readonly links: Http;
   private readonly options: ClientOptions;
   private readonly fetch: typeof fetch;
 
   constructor(options: ClientOptions = {}) {
-    const baseUrl = (options.baseUrl ?? globalThis.location?.origin)?.replace(/\/+$/, "");
+    const baseUrl = withoutSlash(options.baseUrl ?? globalThis.location?.origin);
     if (!baseUrl) throw new LeadfleetError("say where the API is: new LeadfleetClient({ baseUrl })");
     this.options = { ...options, baseUrl };
     this.fetch = options.fetch ?? ((input, init) => fetch(input, init));
-    this.http = new Http({
+    const http: HttpOptions = {
       baseUrl,
       fetch: this.fetch,
       retry: { ...RETRY_LIMITS, ...options.retry },
       headers: options.apiKey ? { Authorization: `Bearer ${options.apiKey}` } : NO_HEADERS,
       ...(options.credentials && { credentials: options.credentials }),
-    });
+    };
+    this.http = new Http(http);
+    this.links = new Http({ ...http, baseUrl: withoutSlash(options.streamUrl) ?? baseUrl });
     this.tasks = new Tasks(this.http);
     this.filters = new Filters(this.http);
     this.exports = new Exports(this.http);
+  }
+
+  /** Which tenant the key or session is of, and what it may do. */
+  whoAmI(options: CallOptions = {}): Promise<WhoAmI> {
+    return this.http.get("/api/auth/me", options);
   }
 
   /** A token for addresses and handshakes in which a browser can set no header. */
@@ -100,7 +112,7 @@ export class LeadfleetClient {
         credentials: this.options.credentials,
         url: (transport: Transport, query) =>
           transport === "sse"
-            ? this.http.url("/api/scraper/events/{taskId}", { taskId }, query)
+            ? this.links.url("/api/scraper/events/{taskId}", { taskId }, query)
             : this.socketUrl(`/api/scraper/ws/${channel}/{taskId}`, taskId, query),
       },
       options,
@@ -137,7 +149,7 @@ export class LeadfleetClient {
   /** The address of a task's live pictures as MJPEG, for an `<img>`. Good to connect with for about ten minutes. */
   async liveFeedUrl(taskId: string, pace: { fps?: number; quality?: number } = {}): Promise<string> {
     const { token } = await this.streamToken({ task_id: taskId, kinds: ["live"] });
-    return this.http.url("/api/scraper/live_feed/{taskId}", { taskId }, { ...pace, token });
+    return this.links.url("/api/scraper/live_feed/{taskId}", { taskId }, { ...pace, token });
   }
 
   /** An address that answers with the file of all leads that match, for a link. Good for about ten minutes. */
@@ -147,7 +159,7 @@ export class LeadfleetClient {
       ...(where.task_id && { task_id: where.task_id }),
     };
     const { token } = await this.streamToken(request);
-    return this.http.url("/api/export/{format}", { format }, { ...where, token });
+    return this.links.url("/api/export/{format}", { format }, { ...where, token });
   }
 
   private streams(taskId: string, kind: StreamKind) {
@@ -163,7 +175,7 @@ export class LeadfleetClient {
     taskId: string,
     query: Record<string, string | number | undefined>,
   ): string {
-    return this.http.url(template, { taskId }, query).replace(/^http/, "ws");
+    return this.links.url(template, { taskId }, query).replace(/^http/, "ws");
   }
 }
 
@@ -230,6 +242,10 @@ class Filters {
   leadObjectives(options: CallOptions = {}): Promise<Record<string, string>[]> {
     return this.http.get("/api/filters/lead-objectives", options);
   }
+}
+
+function withoutSlash(url: string | undefined): string | undefined {
+  return url?.replace(/\/+$/, "");
 }
 
 /** A second stop stops nothing more: these may be sent again. */

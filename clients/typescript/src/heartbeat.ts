@@ -11,7 +11,7 @@ export interface HeartbeatTimes {
 /** Server-Sent Events cannot be asked, and have a comment every 15 s when nothing happens. */
 export const HEARTBEAT: HeartbeatTimes = { intervalMs: 10_000, timeoutMs: 25_000, connectMs: 10_000 };
 
-/** After a wake the network may be another one: an answer is due at once, or the connection is dead. */
+/** The network may be another one, or none: an answer is due at once, or the connection is dead. */
 const WAKE_TIMEOUT_MS = 5_000;
 
 /** Tells when a connection has fallen silent: cut lines and sleeping machines end no connection by themselves. */
@@ -44,14 +44,14 @@ export class Heartbeat {
     this.heardAt = Date.now();
   }
 
-  /** The machine woke up, or has another network. */
+  /** The machine woke up, or its network came, went or changed. */
   wake(): void {
     this.look();
     if (this.stopped || !this.greeted || !this.ping) return;
     const before = Date.now();
     this.ping();
     this.later(WAKE_TIMEOUT_MS, () => {
-      if (this.heardAt < before) this.die("no answer after the network or the page came back");
+      if (this.heardAt < before) this.die("no answer after the network changed or the page came back");
     });
   }
 

@@ -21,6 +21,7 @@ export type ExportView = Schemas["ExportView"];
 export type StreamToken = Schemas["StreamToken"];
 export type StreamTokenRequest = Schemas["StreamTokenRequest"];
 export type WheelAnswer = Schemas["WheelAnswer"];
+export type WhoAmI = Schemas["WhoAmI"];
 export type PhoneCoordinates = Schemas["PhoneCoordinates"];
 
 type Method = "get" | "post" | "delete";

@@ -47,7 +47,9 @@ test("after a wake an answer is due at once", () => {
     vi.advanceTimersByTime(1_000);
     if (answers) heartbeat.heard();
     vi.advanceTimersByTime(4_000);
-    expect(told.slice(1)).toEqual(answers ? [] : ["no answer after the network or the page came back"]);
+    expect(told.slice(1)).toEqual(
+      answers ? [] : ["no answer after the network changed or the page came back"],
+    );
     heartbeat.stop();
   }
 });

@@ -157,3 +157,20 @@ test("an export is waited for, and one without a file is an error that says why"
   expect(calls).toHaveLength(3);
   await expect(client.exports.wait("e")).rejects.toBeInstanceOf(ExportFailed);
 });
+
+test("calls go to the page's server, links with a token to the API itself", async () => {
+  const asked: string[] = [];
+  const client = new LeadfleetClient({
+    baseUrl: "/proxy/",
+    streamUrl: "https://api.test/",
+    fetch: async (input) => {
+      asked.push(String(input));
+      return ok();
+    },
+    streamToken: async () => ({ token: "tok", expires_at: "2026-01-01T00:00:00Z", task_id: null, kinds: [] }),
+  });
+  await client.tasks.status("t");
+  expect(asked).toEqual(["/proxy/api/scraper/status/t"]);
+  expect(await client.liveFeedUrl("t")).toBe("https://api.test/api/scraper/live_feed/t?token=tok");
+  expect(await client.downloadUrl("csv")).toBe("https://api.test/api/export/csv?token=tok");
+});

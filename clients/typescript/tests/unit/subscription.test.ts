@@ -7,6 +7,7 @@ import {
 } from "@leadfleet/client";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { rest } from "../../src/wakes.js";
 import { completed, connected, log, openSse, type Script, ScriptedServer } from "./scripted-server.js";
 
 const QUICK = { baseMs: 1, capMs: 2 };
@@ -281,6 +282,46 @@ test("a page that is online again, or is looked at again, does not wait", async 
   );
   expect(delays).toEqual([1_000_000, 1_000_000]);
   expect(callbacks.size).toBe(0);
+});
+
+test("a page that loses its network asks at once whether anybody is there", async () => {
+  let lose: (wake: Wake) => void = () => {};
+  const { server } = await serve({
+    socket(socket) {
+      socket.send(connected());
+      socket.on("message", () => socket.send(completed("1-0")));
+    },
+  });
+  const wakes = {
+    listen: (callback: (wake: Wake) => void) => {
+      lose = callback;
+      return () => {};
+    },
+    offline: () => true,
+  };
+  const client = new LeadfleetClient({ baseUrl: server.url, WebSocket, wakes });
+  const subscription = client.subscribe("t", {
+    heartbeat: { intervalMs: 1_000_000, timeoutMs: 1_000_000 },
+    onState: (state) => state.name === "open" && lose("offline"),
+  });
+  expect(await all(subscription)).toEqual(["1-0"]);
+});
+
+test("who waits for the network is not woken by its loss", async () => {
+  let tell: (wake: Wake) => void = () => {};
+  const listen = (callback: (wake: Wake) => void) => {
+    tell = callback;
+    return () => {};
+  };
+  let woken = false;
+  const resting = rest(1_000_000, { listen, offline: () => true }, new AbortController().signal).then(() => {
+    woken = true;
+  });
+  tell("offline");
+  await new Promise(setImmediate);
+  expect(woken).toBe(false);
+  tell("online");
+  await resting;
 });
 
 test.each([

@@ -1,0 +1,31 @@
+interface Numbers {
+  /** Units by state. */
+  units: Readonly<Record<string, number>> | undefined;
+  pages: number | undefined;
+  leads: number;
+}
+
+const ENDED = ["completed", "stopped", "error"];
+
+export function Progress({ units = {}, pages = 0, leads }: Numbers) {
+  const all = sum(Object.values(units));
+  const ended = sum(ENDED.map((state) => units[state] ?? 0));
+  return (
+    <section className="card row progress" aria-label="Progress">
+      <progress max={Math.max(1, all)} value={ended} aria-label="Addresses done" />
+      <span>
+        <b>{ended}</b> of <b>{all}</b> addresses
+      </span>
+      <span>
+        <b>{pages.toLocaleString("en")}</b> pages
+      </span>
+      <span>
+        <b>{leads.toLocaleString("en")}</b> leads
+      </span>
+    </section>
+  );
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
