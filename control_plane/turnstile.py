@@ -21,7 +21,7 @@ from collections.abc import Hashable
 from control_plane import telemetry
 from control_plane.errors import TooMany, Unavailable
 
-TURNS = 4
+TURNS = 8
 """From one request's beginning to the next one's. An event takes some turns from the store to a viewer's socket, and a
 turn of a loop that has too much to do is as long as what one request costs, divided by this."""
 

@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import aiohttp
 from playwright.async_api import async_playwright
 
 from browser_node.chrome_binary import find_chrome
+from fleet.connect import command_client
+from fleet.keys import Keys
 from infra.bench.child import serving
 from infra.bench.fake_nodes import Habits, until
 from infra.bench.load import percentile
@@ -71,9 +73,8 @@ async def frames() -> list[Row]:
 async def _one_viewer() -> tuple[float, list[float]]:
     """Frames a second, and the milliseconds from Chrome's callback until the viewer had each."""
     async with stack_for(nodes=1) as stack, aiohttp.ClientSession(headers=authorized(stack)) as session:
-        task = await start(stack, CLOCK, "website")
         late: list[float] = []
-        async with at_the_wheel(stack, session, task), session.ws_connect(frames_url(stack, task)) as socket:
+        async with clock(stack, session) as task, session.ws_connect(frames_url(stack, task)) as socket:
             warm, began = False, 0.0
             async for message in socket:
                 now = time.time()
@@ -99,19 +100,17 @@ def frames_url(stack: Stack, task: str) -> str:
 
 
 @asynccontextmanager
-async def at_the_wheel(stack: Stack, session: aiohttp.ClientSession, task: str) -> AsyncIterator[None]:
-    """The unit stays on its page as long as somebody has the wheel."""
-    url = f"{stack.url.replace('http', 'ws', 1)}/api/scraper/ws/control/{task}"
-    wheel: list[aiohttp.ClientWebSocketResponse] = []
-
-    async def taken() -> bool:
-        with suppress(aiohttp.WSServerHandshakeError):  # no browser works on it yet
-            wheel.append(await session.ws_connect(url))
-        return bool(wheel)
-
-    await until(taken)
-    async with wheel[0]:
-        yield
+async def clock(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[str]:
+    """A task whose unit stays on CLOCK, because somebody took the wheel while it read that page."""
+    task = await start(stack, CLOCK, "website")
+    unit = Keys(stack.options.fleet).unit(f"{task}.0")
+    store = command_client(stack.redis_url, name="bench")
+    try:
+        await until(lambda: store.hget(unit, "current"))  # who takes the wheel before it opens a page has an empty tab
+    finally:
+        await store.aclose()
+    async with session.ws_connect(f"{stack.url.replace('http', 'ws', 1)}/api/scraper/ws/control/{task}"):
+        yield task
 
 
 async def _bare_screencast() -> float:
@@ -135,6 +134,7 @@ async def _bare_screencast() -> float:
         session.on("Page.screencastFrame", on_frame)
         await session.send("Page.startScreencast", {"format": "jpeg", "quality": 60})
         await asyncio.sleep(LOOK_S)
+        session.remove_listener("Page.screencastFrame", on_frame)
         await session.send("Page.stopScreencast")
         await asyncio.gather(*acknowledged, return_exceptions=True)
         await browser.close()

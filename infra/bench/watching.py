@@ -12,31 +12,38 @@ import psutil
 
 from fleet.cancellation import end_all
 from infra.bench.fake_nodes import until
-from infra.bench.frames import CLOCK, at_the_wheel, authorized, frames_url
-from infra.bench.overload import stack_for, start
+from infra.bench.frames import authorized, clock, frames_url
+from infra.bench.overload import stack_for
 from infra.bench.rows import Row
 from infra.sample_town import DIRECTORY_URL
 from infra.stack.stack import Stack
 
 ROUNDS, LEADS, LOOK_S = 4, 24, 5.0
+LAPSE_S = 12.0
+"""A node that no replica asks for pictures any more goes on for 10 s: all its viewers may be about to come back."""
+
 ENDED = {"completed", "failed", "stopped"}
 
 
 async def watching() -> list[Row]:
     """One slot has a page that always changes, seen by one viewer or by nobody, while the other one crawls."""
-    async with stack_for(nodes=1) as stack, aiohttp.ClientSession(headers=authorized(stack)) as session:
-        task = await start(stack, CLOCK, "website")
-        async with at_the_wheel(stack, session, task):
-            before = await _cores(stack)
+    async with (
+        stack_for(nodes=1) as stack,
+        aiohttp.ClientSession(headers=authorized(stack)) as session,
+        clock(stack, session) as task,
+    ):
+        await asyncio.sleep(LOOK_S)  # the page has settled
+        before = await _cores(stack)
+        async with _viewer(stack, session, task):
+            during = await _cores(stack)
+        await asyncio.sleep(LAPSE_S)
+        after = await _cores(stack)
+        await _pages_per_s(stack, session)  # the first one warms up
+        alone, watched = [], []
+        for _ in range(ROUNDS):
+            alone.append(await _pages_per_s(stack, session))
             async with _viewer(stack, session, task):
-                during = await _cores(stack)
-            after = await _cores(stack)
-            await _pages_per_s(stack, session)  # the first one warms up
-            alone, watched = [], []
-            for _ in range(ROUNDS):
-                alone.append(await _pages_per_s(stack, session))
-                async with _viewer(stack, session, task):
-                    watched.append(await _pages_per_s(stack, session))
+                watched.append(await _pages_per_s(stack, session))
     return [
         Row("watched_other_pages_per_s", median(watched), "1/s", median(watched) / median(alone), "nobody watching"),
         Row("watched_node_cores", during, "", during / before, "before the viewer came"),
