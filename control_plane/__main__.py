@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -16,13 +15,12 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from pydantic import ValidationError
 
-from control_plane import connections
+from control_plane import collector, connections
 from control_plane.app import create_app
 from control_plane.services import EXTENSION
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
-
-GC_THRESHOLDS = 2_000, 10, 30
+from fleet.cancellation import end_all
 
 KEEP_ALIVE_S = 75  # above the 60 s of a load balancer, so that it never reuses a connection we have just closed
 GRACEFUL_S = 5
@@ -76,23 +74,14 @@ async def _serve(settings: Settings) -> None:
         app.extensions[EXTENSION].hub.stop()
 
     connections.install()
-    _collect_less()
+    collector.collect_less()
+    collecting = asyncio.create_task(collector.collect_when_quiet(app.extensions[EXTENSION].turnstile))
     config = server_config(listen(settings.host, settings.port))
-    await serve(app, config, shutdown_trigger=until_stopped)
+    try:
+        await serve(app, config, shutdown_trigger=until_stopped)
+    finally:
+        await end_all([collecting])
     structlog.get_logger(__name__).info("stopped")
-
-
-def _collect_less() -> None:
-    """Have the garbage collector stop the loop for less, and less often.
-
-    With 650 connections it took 150 ms every 13 s to look through all there is, and every event of that time was late.
-    What has been imported stays for ever and is left out; the rest is looked at as a whole after 600,000 new objects
-    (every 40 s under full load), and its youngest parts as often as before, which finds nearly all that is to be found.
-    What waits for the whole look, such as connections that have ended, is some 100 MB at the most.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _ignore_cancelled_connections(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

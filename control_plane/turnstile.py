@@ -40,6 +40,11 @@ class Turnstile:
         self._waiting = 0
         self._open = True
 
+    @property
+    def quiet(self) -> bool:
+        """Whether a request would begin at once."""
+        return self._open
+
     async def enter(self, client: Hashable) -> None:
         """Return when it is the turn of a request of ``client`` (whatever tells clients apart).
 
