@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra.bootstrap import apt
-from infra.bootstrap.console import SetupError, say
+from infra.bootstrap.console import exit_status, say
 from infra.bootstrap.environment import REPOSITORY, install_locked
 
 LOCK = REPOSITORY / "requirements" / "browsers.lock"
@@ -33,17 +33,7 @@ _GECKODRIVERS = {("Linux", "x86_64"): "geckodriver_linux64", ("Linux", "aarch64"
 
 def main() -> int:
     """Exit status 0 also where a browser is missing; 1 with a sentence on stderr when pip failed."""
-    try:
-        _install_libraries(Path(sys.prefix))
-        missing = [package for program, package in PACKAGES.items() if find(program) is None]
-        if missing and not apt.install(*missing):
-            say(f"the tests of browsers that are not here are skipped. To have all: {apt.command(*missing)}")
-    except KeyboardInterrupt:
-        return 130  # what a shell reports for Ctrl-C
-    except SetupError as error:
-        print(f"\nset-up failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(_install)
 
 
 def find(program: str) -> str | None:
@@ -61,6 +51,13 @@ def find_geckodriver() -> str | None:
     if package is None or package.submodule_search_locations is None or name is None:
         return None
     return str(Path(package.submodule_search_locations[0], name))
+
+
+def _install() -> None:
+    _install_libraries(Path(sys.prefix))
+    missing = [package for program, package in PACKAGES.items() if find(program) is None]
+    if missing and not apt.install(*missing):
+        say(f"the tests of browsers that are not here are skipped. To have all: {apt.command(*missing)}")
 
 
 def _install_libraries(venv: Path) -> None:

@@ -14,7 +14,7 @@ import threading
 
 from browser_node.chrome_binary import SETTING, ChromeBinary, ChromeUnusable, chrome_version, find_chrome
 from infra.bootstrap import apt
-from infra.bootstrap.console import SetupError, progress, progress_done, say
+from infra.bootstrap.console import SetupError, exit_status, progress, progress_done, say
 
 CONNECT_TIMEOUT_MS = 10_000  # the download host answers at once or not at all
 DOWNLOAD_TIMEOUT_S = 600  # 300 MB at 0.5 MB/s
@@ -23,15 +23,12 @@ DEBIAN_PACKAGES = ("chromium", "chromium-sandbox")
 
 def main() -> int:
     """Exit status 0 when a Chrome runs, 1 with what to type on stderr when none could be had."""
-    try:
-        chrome, version = ensure()
-    except KeyboardInterrupt:
-        return 130  # what a shell reports for Ctrl-C
-    except (SetupError, ChromeUnusable) as error:
-        print(f"\nset-up failed: {error}", file=sys.stderr)
-        return 1
+    return exit_status(_find, ChromeUnusable)
+
+
+def _find() -> None:
+    chrome, version = ensure()
     say(f"using {version} at {chrome.path}")
-    return 0
 
 
 def ensure() -> tuple[ChromeBinary, str]:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 
 class SetupError(Exception):
     """The set-up cannot go on; the message says what is missing and which command provides it."""
+
+
+def exit_status(step: Callable[[], None], *failures: type[Exception]) -> int:
+    """Take a step: 0, or 1 with a sentence on stderr when it ends with a `SetupError` or one of ``failures``."""
+    told = (SetupError, *failures)
+    try:
+        step()
+    except KeyboardInterrupt:
+        return 130  # what a shell reports for Ctrl-C
+    except told as error:
+        print(f"\nset-up failed: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def say(line: str) -> None:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from infra.bootstrap import apt
-from infra.bootstrap.console import SetupError, progress, progress_done, say
+from infra.bootstrap.console import SetupError, exit_status, progress, progress_done, say
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCK = REPOSITORY / "requirements" / "dev.lock"
@@ -23,14 +23,8 @@ PYTHON_FLOOR = (3, 11)
 def main() -> int:
     """Exit status 0 when the environment is ready, 1 with a sentence on stderr when it cannot be made."""
     _need_python()
-    try:
-        ensure(Path(os.environ.get("LEADFLEET_VENV") or REPOSITORY / ".venv"))
-    except KeyboardInterrupt:
-        return 130  # what a shell reports for Ctrl-C
-    except SetupError as error:
-        print(f"\nset-up failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+    venv = Path(os.environ.get("LEADFLEET_VENV") or REPOSITORY / ".venv")
+    return exit_status(lambda: ensure(venv))
 
 
 def ensure(venv: Path) -> None:

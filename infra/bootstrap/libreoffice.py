@@ -11,20 +11,20 @@ import sys
 from pathlib import Path
 
 from infra.bootstrap import apt
-from infra.bootstrap.console import say
+from infra.bootstrap.console import exit_status, say
 
 PACKAGE = "libreoffice-calc-nogui"  # 90 MB to fetch, 276 MB on disk: Calc and its filters, and no windows
 MACOS = Path("/Applications/LibreOffice.app/Contents/MacOS/soffice")
 
 
 def main() -> int:
-    """Exit status 0 in any case."""
-    try:
-        if find() is None and not apt.install(PACKAGE):
-            say(f"without LibreOffice the tests that open exports in it are skipped. {how_to_get()}")
-    except KeyboardInterrupt:
-        return 130  # what a shell reports for Ctrl-C
-    return 0
+    """Exit status 0 whether or not it could be had."""
+    return exit_status(_install)
+
+
+def _install() -> None:
+    if find() is None and not apt.install(PACKAGE):
+        say(f"without LibreOffice the tests that open exports in it are skipped. {how_to_get()}")
 
 
 def find() -> str | None:

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { connected, ScriptedServer } from "../unit/scripted-server.js";
+import { launch } from "./launch.js";
 
 const dist = fileURLToPath(new URL("../../dist", import.meta.url));
 const frame = {
@@ -37,11 +38,7 @@ let page: Page;
 let said: Record<string, unknown>[];
 
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env["LEADFLEET_CHROME"] ?? "/usr/bin/chromium", // `make e2e` says which
-    args: ["--no-sandbox"],
-    timeout: 100_000,
-  });
+  browser = await launch();
 });
 afterAll(() => browser?.close());
 

@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { WebSocket } from "ws";
 import { connected, ScriptedServer } from "../unit/scripted-server.js";
+import { launch } from "./launch.js";
 
 const dist = fileURLToPath(new URL("../../dist", import.meta.url));
 
@@ -25,11 +26,7 @@ declare global {
 let browser: Browser;
 
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env["LEADFLEET_CHROME"] ?? "/usr/bin/chromium", // `make e2e` says which
-    args: ["--no-sandbox"],
-    timeout: 100_000,
-  });
+  browser = await launch();
 });
 afterAll(() => browser?.close());
 
