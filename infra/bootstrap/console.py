@@ -12,7 +12,7 @@ class SetupError(Exception):
 
 def exit_status(step: Callable[[], None], *failures: type[Exception]) -> int:
     """Take a step: 0, or 1 with a sentence on stderr when it ends with a `SetupError` or one of ``failures``."""
-    told = (SetupError, *failures)
+    told: tuple[type[Exception], ...] = (SetupError, *failures)
     try:
         step()
     except KeyboardInterrupt:
