@@ -1,7 +1,7 @@
 """``python3 -m infra.containers``: the secrets of infra/compose.yaml, made once and kept out of git.
 
-``infra/.env`` is what compose reads for its variables; ``infra/secrets/users.acl`` holds the users of Valkey. Standard
-library only: it runs before anything is installed.
+Each is a file that the containers which need it get at ``/run/secrets``; ``users.acl`` holds the users of Valkey.
+Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -10,39 +10,51 @@ import secrets
 import sys
 from pathlib import Path
 
-from infra.stack.valkey import acl
+from fleet.keys import JOIN_USER
+from infra.stack.valkey import CONTROL_USER, acl
 
 FLEET = "local"
 """The default of both machines' setting ``LEADFLEET_FLEET``, which compose.yaml leaves alone."""
 
-VARIABLES = ("CONTROL_PASSWORD", "JOIN_PASSWORD", "SIGNING_SECRET", "API_KEY")
+SERVER = "valkey:6379/0"
+
+FOLDER = Path(__file__).resolve().parent / "secrets"
+
+API_KEY = "api_key"
 
 
 def prepare(folder: Path) -> bool:
-    """Write ``.env`` and ``secrets/users.acl`` into ``folder``; False when they are there already.
+    """Write the secrets into ``folder``; False when they are there already.
 
     Existing ones stay: a running Valkey and its clients know their passwords.
     """
-    environment = folder / ".env"
-    if environment.exists():
+    if (folder / API_KEY).exists():
         return False
-    values = {name: secrets.token_urlsafe(32) for name in VARIABLES}
-    inside = folder / "secrets"
-    inside.mkdir(mode=0o700, exist_ok=True)
-    # the folder keeps others out; the file itself is read by the server's user, which is nobody on this machine
-    users = inside / "users.acl"
-    users.write_text(acl(FLEET, control_password=values["CONTROL_PASSWORD"], join_password=values["JOIN_PASSWORD"]))
-    users.chmod(0o644)
-    # last, because it is what says that all is done
-    environment.touch(mode=0o600)
-    environment.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    # the folder keeps others out; its files are read by the users of containers, who are nobody on this machine
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name, text in _made().items():
+        file = folder / name
+        file.write_text(text)
+        file.chmod(0o644)
     return True
 
 
+def _made() -> dict[str, str]:
+    """By file name; the first API key comes last, because it is what says that all are there."""
+    control, join = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    return {
+        "users.acl": acl(FLEET, control_password=control, join_password=join),
+        "redis_url": f"redis://{CONTROL_USER}:{control}@{SERVER}",
+        "join_url": f"redis://{JOIN_USER}:{join}@{SERVER}",
+        "signing_secret": secrets.token_urlsafe(32),
+        API_KEY: f"lfk_{secrets.token_urlsafe(32)}",
+    }
+
+
 def main() -> int:
-    folder = Path(__file__).resolve().parent
-    made = prepare(folder)
-    print(f"{'made' if made else 'kept'} {folder / '.env'}; API_KEY in it is the first API key")
+    made = prepare(FOLDER)
+    print(f"{'made' if made else 'kept'} the secrets in {FOLDER}; {API_KEY} is the first API key")
     return 0
 
 
