@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from infra import containers
+from infra.containers import project, secrets
 from tests.support import REPOSITORY
 
 
@@ -19,15 +19,15 @@ def texts(folder: Path) -> dict[str, str]:
 def test_it_makes_every_secret_that_compose_asks_for(tmp_path: Path) -> None:
     compose = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
     asked = set(re.findall(r"file: \"\$\{SECRETS:-\./secrets\}/([\w.]+)\"", compose))
-    assert containers.prepare(tmp_path)
+    assert secrets.prepare(tmp_path)
     made = texts(tmp_path)
     assert set(made) == asked
     assert all(len(made[name]) >= 32 for name in asked)
-    assert containers.FOLDER == REPOSITORY / "infra" / "secrets"
+    assert secrets.FOLDER == REPOSITORY / "infra" / "secrets"
 
 
 def test_the_users_know_the_passwords_of_the_addresses_by_their_hashes(tmp_path: Path) -> None:
-    containers.prepare(tmp_path)
+    secrets.prepare(tmp_path)
     made = texts(tmp_path)
     for user, file in (("control", "redis_url"), ("join", "join_url")):
         address = urlsplit(made[file])
@@ -42,15 +42,25 @@ def test_the_users_know_the_passwords_of_the_addresses_by_their_hashes(tmp_path:
 def test_others_on_the_machine_cannot_read_them(tmp_path: Path) -> None:
     """The folder keeps them out: the users of containers, who read the files, are nobody on this machine."""
     folder = tmp_path / "secrets"
-    containers.prepare(folder)
+    secrets.prepare(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
-    containers.prepare(tmp_path)
+    secrets.prepare(tmp_path)
     before = texts(tmp_path)
-    assert not containers.prepare(tmp_path)
+    assert not secrets.prepare(tmp_path)
     assert before == texts(tmp_path)
+
+
+def test_the_base_images_are_those_that_are_named() -> None:
+    """By compose.yaml and the Dockerfiles, and made by base_images.sh where no registry answers."""
+    compose = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"image: (\S+)", compose) if not name.startswith("leadfleet/")}
+    for dockerfile in (REPOSITORY / "Dockerfile.node", *(REPOSITORY / "infra").glob("Dockerfile.*")):
+        named |= set(re.findall(r"^ARG DEBIAN=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE))
+    made = re.findall(r"^[A-Z]+=(\S+:\S+)$", (REPOSITORY / "infra/base_images.sh").read_text(), re.MULTILINE)
+    assert named == set(made) == set(project.BASE_IMAGES)
 
 
 def test_git_does_not_see_them() -> None:

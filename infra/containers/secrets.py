@@ -1,13 +1,11 @@
-"""``python3 -m infra.containers``: the secrets of infra/compose.yaml, made once and kept out of git.
+"""The secrets of infra/compose.yaml, made once and kept out of git.
 
 Each is a file that the containers which need it get at ``/run/secrets``; ``users.acl`` holds the users of Valkey.
-Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 
 from fleet.keys import JOIN_USER
@@ -18,7 +16,7 @@ FLEET = "local"
 
 SERVER = "valkey:6379/0"
 
-FOLDER = Path(__file__).resolve().parent / "secrets"
+FOLDER = Path(__file__).resolve().parents[1] / "secrets"
 
 API_KEY = "api_key"
 
@@ -50,13 +48,3 @@ def _made() -> dict[str, str]:
         "signing_secret": secrets.token_urlsafe(32),
         API_KEY: f"lfk_{secrets.token_urlsafe(32)}",
     }
-
-
-def main() -> int:
-    made = prepare(FOLDER)
-    print(f"{'made' if made else 'kept'} the secrets in {FOLDER}; {API_KEY} is the first API key")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
