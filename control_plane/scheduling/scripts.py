@@ -254,12 +254,13 @@ class Scripts:
         """Whether the node may come in; False when somebody else holds its name."""
         return bool(await self._call("join", node, password_sha256, cursor) == b"ok")
 
-    async def register(self, node: str, entry: str, message: Register) -> str:
+    async def register(self, node: str, entry: str, message: Register, egress_key: str = "") -> str:
+        """``egress_key`` is told to the node, and nobody else can read it there."""
         labels = ",".join(dict.fromkeys([ANY, *map(str, message.labels)]))
         slots = [part for slot in message.slots for part in (slot["index"], slot["port"])]
         return _text(await self._call(
             "register", node, entry, message.boot, message.address, message.relay, labels, message.version,
-            message.browser, message.sandbox, *slots,
+            message.browser, message.sandbox, egress_key, *slots,
         ))  # fmt: skip
 
     async def heartbeat(self, node: str, entry: str, message: Heartbeat) -> str:
