@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +41,10 @@ def state(tmp_path: Path) -> Path:
     return deep
 
 
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 async def test_a_chrome_that_answers_is_enough(state: Path, debug_port: int) -> None:
     async with status.telling(state, lambda: {"ports": [free_port(), debug_port]}):
         assert await asyncio.to_thread(health.unfit, state) == ""
@@ -65,7 +68,7 @@ async def test_an_agent_that_was_killed_leaves_a_socket_that_the_next_one_replac
     (state / status.SOCKET).write_text("left")
     async with status.telling(state, lambda: {"ports": []}):
         assert (await asyncio.to_thread(status.ask, state, 2))["ports"] == []
-    assert os.listdir(state) == []
+    assert left_in(state) == []
 
 
 async def test_the_exit_status_is_what_the_engine_reads(
