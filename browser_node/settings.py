@@ -30,7 +30,8 @@ def _default_node_id() -> str:
 class Settings(Rules):
     """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds.
 
-    ``LEADFLEET_CHROME``, which Chrome to use, is read by `chrome_binary`.
+    ``LEADFLEET_<NAME>_FILE`` names a file to read the value from. ``LEADFLEET_CHROME``, which Chrome to use, is read by
+    `chrome_binary`.
     """
 
     # Who this node is and whom it serves.
@@ -50,6 +51,10 @@ class Settings(Rules):
     recycle_mb: int = Field(1500, ge=100, description="resident MB after which a Chrome is replaced between units")
     chrome_mb: int = Field(
         3000, ge=200, description="resident MB at which a Chrome is killed; its unit's attempt fails: `out_of_memory`"
+    )
+
+    require_sandbox: bool = Field(
+        False, description="refuse to run where Chrome's own sandbox does not work: as root, without user namespaces"
     )
 
     # What it reads.

@@ -21,6 +21,7 @@ from egress.access import Access
 from egress.compose import direct_route
 from egress.proxy import EgressProxy
 from egress.settings import BadSettings, Settings
+from fleet.environment import BadSettingFile
 
 log = structlog.get_logger("egress")
 
@@ -29,7 +30,7 @@ def main() -> int:
     """Returns the exit code."""
     try:
         settings = Settings.from_environment(os.environ)
-    except BadSettings as exc:
+    except (BadSettings, BadSettingFile) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - there is no log before there are settings
         return 2
     _log_as_json(settings.egress_log_level)

@@ -7,6 +7,7 @@ import sys
 import urllib.request
 
 from egress.settings import BadSettings, Settings
+from fleet.environment import BadSettingFile
 
 TIMEOUT_S = 4
 
@@ -27,7 +28,7 @@ def is_ready(settings: Settings) -> bool:
 def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
-    except BadSettings as exc:
+    except (BadSettings, BadSettingFile) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - the engine keeps what a health check prints
         return 1
     return 0 if is_ready(settings) else 1

@@ -8,16 +8,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from egress.shares import Limits
 from fleet.addresses import Allowance, parse_prefixes
+from fleet.environment import PREFIX, from_files
 from fleet.errors import FleetError
-
-PREFIX = "LEADFLEET_"
 
 SHORTEST_SECRET = 16
 
@@ -33,16 +31,16 @@ class BadSettings(FleetError):
 
 
 class FromEnvironment(BaseModel):
-    """``LEADFLEET_<NAME>`` in the environment."""
+    """``LEADFLEET_<NAME>`` in the environment, or in a file that ``LEADFLEET_<NAME>_FILE`` names."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises BadSettings, naming every variable that is wrong."""
+        """Raises BadSettings, naming every variable that is wrong, and BadSettingFile."""
         given = {
             name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
+            for name, value in {**environment, **from_files(environment)}.items()
             if name.startswith(PREFIX) and value
         }
         try:
@@ -106,7 +104,6 @@ class Settings(Rules):
         None,
         description="what the control plane's has the same of: units prove themselves by it; required off loopback",
     )
-    egress_secret_file: Path | None = Field(None, description="file that holds the secret, instead")
     egress_previous_secret: SecretStr | None = Field(
         None, description="a second secret that is taken as well, while the secret is changed"
     )
@@ -137,14 +134,10 @@ class Settings(Rules):
         return self
 
     def secrets(self) -> tuple[str, ...]:
-        """All that are taken; empty when nobody proves anything. Raises ValueError for a file that is not read."""
-        found = [secret.get_secret_value() for secret in (self.egress_secret, self.egress_previous_secret) if secret]
-        if self.egress_secret_file is not None:
-            try:
-                found.insert(0, self.egress_secret_file.read_text(encoding="utf-8").strip())
-            except (OSError, UnicodeError) as exc:
-                raise ValueError(f"LEADFLEET_EGRESS_SECRET_FILE is not read: {type(exc).__name__}") from exc
-        return tuple(found)
+        """All that are taken; empty when nobody has to prove anything."""
+        return tuple(
+            secret.get_secret_value() for secret in (self.egress_secret, self.egress_previous_secret) if secret
+        )
 
     @property
     def host(self) -> str:

@@ -72,7 +72,6 @@ class ChromelessNode(Node):
     """A node whose pool needs nothing."""
 
     def _pool(self, state: Path, proxies: Sequence[str]) -> Pool:
-        self._sandbox = False
         return cast("Pool", NoChromes(self._settings.slots))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from egress.settings import BadSettings, Settings
+from fleet.environment import BadSettingFile
 
 SECRET = "sixteen or more characters"
 
@@ -34,7 +35,7 @@ def test_the_secret_may_be_in_a_file(tmp_path: Path) -> None:
         SECRET,
         "the one that was before",
     )
-    with pytest.raises(BadSettings, match="LEADFLEET_EGRESS_SECRET_FILE is not read: FileNotFoundError"):
+    with pytest.raises(BadSettingFile, match="LEADFLEET_EGRESS_SECRET_FILE"):
         read(secret_file=str(tmp_path / "absent"))
 
 
