@@ -31,7 +31,7 @@ class BadSettings(FleetError):
 
 
 class FromEnvironment(BaseModel):
-    """``LEADFLEET_<NAME>`` in the environment, or in the file that ``LEADFLEET_<NAME>_FILE`` names."""
+    """``LEADFLEET_<NAME>`` in the environment, or in a file that ``LEADFLEET_<NAME>_FILE`` names."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -134,9 +134,10 @@ class Settings(Rules):
         return self
 
     def secrets(self) -> tuple[str, ...]:
-        """All that are taken; empty when nobody proves anything."""
-        found = (self.egress_secret, self.egress_previous_secret)
-        return tuple(secret.get_secret_value() for secret in found if secret)
+        """All that are taken; empty when nobody has to prove anything."""
+        return tuple(
+            secret.get_secret_value() for secret in (self.egress_secret, self.egress_previous_secret) if secret
+        )
 
     @property
     def host(self) -> str:

@@ -35,7 +35,7 @@ def test_the_secret_may_be_in_a_file(tmp_path: Path) -> None:
         SECRET,
         "the one that was before",
     )
-    with pytest.raises(BadSettingFile, match="absent cannot be read"):
+    with pytest.raises(BadSettingFile, match="LEADFLEET_EGRESS_SECRET_FILE"):
         read(secret_file=str(tmp_path / "absent"))
 
 
