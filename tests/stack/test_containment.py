@@ -296,8 +296,10 @@ async def test_names_of_the_world_and_of_the_other_networks_mean_nothing_to_a_no
 async def test_a_page_gets_nowhere_either(
     fleet: ContainerFleet, project: Project, site: Sites, hostile: HostilePages
 ) -> None:
-    """By fetch, WebSocket, WebRTC and names; listeners on this machine's addresses hear nothing. The page is opened in the
-    Chrome of a unit that works, so that the egress proxy lets it out as that unit."""
+    """By fetch, WebSocket, WebRTC and names; listeners on this machine's addresses hear nothing.
+
+    The page is opened in the Chrome of a unit that works, so that the egress proxy lets it out as that unit.
+    """
     (name,) = fleet.names("node")
     outside, inside = interesting(project)
     site.hold()
