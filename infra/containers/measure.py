@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from infra.bootstrap.console import SetupError
@@ -40,7 +41,7 @@ def is_ready(project: Project, container: dict[str, Any]) -> Callable[[], bool]:
     if service == "node":
         return lambda: '"accepted"' in docker_output("logs", "--since", _started(name), name)
     if service == "valkey":
-        return lambda: bool(docker_output("exec", name, *container["Config"]["Healthcheck"]["Test"][1:]) == "")
+        return partial(_succeeds, "exec", name, *container["Config"]["Healthcheck"]["Test"][1:])
     if service == "proxy":
         return lambda: _answers(f"{project.url}/health/ready")
     if service == "s3":
@@ -76,6 +77,11 @@ def main() -> int:
         print(f"  {restart(project, container):6.1f}  {container['Name'].lstrip('/')}", flush=True)
         project.wait()
     return 0
+
+
+def _succeeds(*arguments: str) -> bool:
+    docker_output(*arguments)  # raises when it does not
+    return True
 
 
 def _answers(url: str) -> bool:
