@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,10 @@ def status_of(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def commands_of(container: str) -> dict[int, list[bytes]]:
-    """The command line of each process of a container, by its id on this machine."""
+def commands_of(container: str) -> dict[int, bytes]:
+    """The command line of each process of a container, by its id on this machine. Renderers write it anew, in one piece."""
     pids = docker_output("top", container, "-o", "pid").split()[1:]
-    return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in pids}
+    return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
 
 
 def namespace(pid: int, kind: str) -> str:
@@ -221,11 +222,12 @@ def interesting(project: Project) -> tuple[list[tuple[str, int]], list[tuple[str
 
 
 def gateways(project: Project) -> list[str]:
-    """This machine's addresses on the networks of the stack."""
+    """This machine's addresses on the networks of the stack: the first one of each, unless the engine says another."""
     names = docker_output("network", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project.name}")
     found = []
     for network in json.loads(docker_output("network", "inspect", *names.split())):
-        found += [config["Gateway"] for config in network["IPAM"]["Config"] if config.get("Gateway")]
+        for config in network["IPAM"]["Config"]:
+            found.append(config.get("Gateway") or str(next(IPv4Network(config["Subnet"]).hosts())))
     return found
 
 

@@ -207,7 +207,7 @@ async def test_a_page_that_takes_all_memory_takes_its_chrome_alone(
     """The container's limit, below the agent's own: the kernel ends a renderer, the agent serves on."""
     (name,) = fleet.names("node")
     before, node = fleet.inspected(name), await fleet.node(fleet.node_id(name))
-    limit = before["HostConfig"]["Memory"]
+    limits = before["HostConfig"]
     await docker("update", "--memory", "1700m", "--memory-swap", "1700m", name)
     try:
         bad = await fleet.submit("http://memory.hostile.test/", key="memory")
@@ -215,7 +215,7 @@ async def test_a_page_that_takes_all_memory_takes_its_chrome_alone(
         (well,) = await fleet.ended(good, limit_s=300)
         (ill,) = await fleet.ended(bad, limit_s=300)
     finally:
-        await docker("update", "--memory", str(limit), "--memory-swap", "-1", name)
+        await docker("update", "--memory", str(limits["Memory"]), "--memory-swap", str(limits["MemorySwap"]), name)
     assert well["status"] == "completed", well
     assert ill["status"] == "error", ill
     after = fleet.inspected(name)
