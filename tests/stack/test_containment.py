@@ -98,7 +98,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def commands_of(container: str) -> dict[int, bytes]:
-    """The command line of each process of a container, by its id on this machine. Renderers write it anew, in one piece."""
+    """The command line of each process of a container, by its id on this machine; renderers write it in one piece."""
     pids = docker_output("top", container, "-o", "pid").split()[1:]
     return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
 
@@ -226,8 +226,10 @@ def gateways(project: Project) -> list[str]:
     names = docker_output("network", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project.name}")
     found = []
     for network in json.loads(docker_output("network", "inspect", *names.split())):
-        for config in network["IPAM"]["Config"]:
-            found.append(config.get("Gateway") or str(next(IPv4Network(config["Subnet"]).hosts())))
+        found += [
+            config.get("Gateway") or str(next(IPv4Network(config["Subnet"]).hosts()))
+            for config in network["IPAM"]["Config"]
+        ]
     return found
 
 
