@@ -141,7 +141,10 @@ class World:
             host = next((line[6:] for line in head.split("\r\n") if line.lower().startswith("host: ")), "")
             self.visits.append(f"{address}:{port} {host} {path}")
             writer.write(self.pages.get(path.partition("?")[0], ok(b"arrived")))
-            await writer.drain()
+            writer.write_eof()
+            async with asyncio.timeout(2):
+                while await reader.read(65_536):
+                    pass  # closed with something unread, the answer would be lost
         writer.close()
 
 
