@@ -11,20 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.integration.egress.vectors import ALL, KINDS, MAY_REACH_THE_SITE, Vector
-from tests.integration.egress.world import SITE, SITE_6, World, proof, proxy_in
+from tests.integration.egress.world import SITE, SITE_6, WITHOUT_CHECK, World, proof, proxy_in
 from tests.namespaces import Packet
 from tests.support import REPOSITORY
-
-WITHOUT_CHECK = """
-import egress.head, fleet.destinations as d
-d.is_public = lambda address: True
-d.is_this_machine = lambda address: False
-d.spelled = lambda host: None
-d.usable_host = egress.head.usable_host = lambda host: host.strip("[]").rstrip(".")
-d.FIRST_FREE_PORT = 0
-from egress.__main__ import main
-main()
-"""
 
 FORGETS_NAMES = """
 import datetime, fleet.destinations as d
