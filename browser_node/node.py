@@ -20,7 +20,7 @@ from browser_node.chrome import ChromeSpec, delete, sandbox_possible
 from browser_node.chrome_binary import ChromeBinary, chrome_version
 from browser_node.driver import Driver
 from browser_node.egress import EgressLimits, EgressProxy
-from browser_node.membership import Membership
+from browser_node.membership import Membership, own_password
 from browser_node.pool import Pool, RecycleAfter, Slot
 from browser_node.scraping.types import Services
 from browser_node.session import Place, Session
@@ -103,7 +103,7 @@ class Node:
             left = await asyncio.to_thread(_clean, state)
             if left:
                 log.warning("leftovers_killed", processes=left)
-            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, state)
+            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, self._password(state))
             allowance = Allowance.parse(self._settings.egress_allow)
             proxy = EgressProxy(allowance, _limits(self._settings))
             address = await proxy.start()
@@ -117,6 +117,10 @@ class Node:
             finally:
                 await pool.stop()
                 await proxy.stop()
+
+    def _password(self, state: Path) -> str:
+        given = self._settings.node_password
+        return own_password(state / "password") if given is None else given.get_secret_value()
 
     def _pool(self, state: Path, proxy: str) -> Pool:
         settings = self._settings
