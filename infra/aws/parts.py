@@ -21,7 +21,7 @@ NESTED = "AWS::CloudFormation::Stack"
 Tree = dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
     """Reads ``!Ref X`` as ``{"Ref": X}`` and ``!Sub x`` as ``{"Fn::Sub": x}``."""
 
 

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from infra.aws.parts import load
-from tests.contract.aws.template import PARTS, attributes, container, node_tasks, of_type, one, secrets, tasks, variables
+from tests.contract.aws.template import (
+    PARTS,
+    attributes,
+    container,
+    node_tasks,
+    of_type,
+    one,
+    secrets,
+    tasks,
+    variables,
+)
 from tests.support import REPOSITORY
 
 # AWS, "Task CPU and memory" of Fargate: CPU units → least MB, most MB, step

@@ -36,7 +36,7 @@ def test_what_is_secret_is_given_by_reference(name: str) -> None:
 
 def test_every_secret_parameter_comes_from_a_secret() -> None:
     """What a task reads as ``!Ref X`` is handed in by the root, from the output of a part that holds such a secret."""
-    made = {key for key in of_type("AWS::SecretsManager::Secret")}
+    made = set(of_type("AWS::SecretsManager::Secret"))
     for name, task in tasks().items():
         part = "Nodes" if name.startswith("Task") else name
         for variable, source in secrets(task).items():

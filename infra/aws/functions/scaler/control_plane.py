@@ -54,7 +54,7 @@ class ControlPlane:
         while True:
             answer = self._ask("GET", f"/api/fleet/{what}?limit={PAGE}" + (f"&cursor={cursor}" if cursor else ""))
             yield from answer[what]
-            cursor = answer.get("next_cursor")
+            cursor = answer.get("next_cursor") or ""
             if not cursor:
                 return
 

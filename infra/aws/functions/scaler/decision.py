@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``start`` and ``stop`` are services to be set to one task and to none; ``retire`` is a node to be drained first."""
+    """``start`` and ``stop`` are services that get one task and none, ``retire`` is a node to be drained first."""
 
     wanted: int
     start: tuple[str, ...] = ()
