@@ -35,8 +35,8 @@ def test_what_the_root_takes_from_a_part_is_there() -> None:
 
 def test_every_output_of_a_part_is_used() -> None:
     taken = set(re.findall(r"'Fn::GetAtt': \['(\w+)', 'Outputs\.(\w+)'\]", str(PARTS["(root)"].tree)))
-    made = {(part.name, output) for part in PARTS.values() if part.name != "(root)" for output in part.tree.get("Outputs", {})}
-    assert made - taken == set()
+    made = {(name, output) for name, part in PARTS.items() for output in part.tree.get("Outputs", {})}
+    assert {(part, output) for part, output in made - taken if part != "(root)"} == set()
 
 
 def test_every_parameter_of_the_root_is_described_and_used() -> None:
