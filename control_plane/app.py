@@ -165,6 +165,7 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
                     sender,
                     made.registry,
                     made.enricher,
+                    settings.egress_secret.get_secret_value() if settings.egress_secret else "",
                     settings.declared_nodes,
                 )
             )

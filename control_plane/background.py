@@ -50,12 +50,20 @@ class Background:
         webhooks: Sender,
         registry: Registry,
         enricher: Enricher | None = None,
+        egress_secret: str = "",
         declared_nodes: Collection[str] = (),
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
         self._presence = Presence(client, keys, scripts, replica, prepare, declared_nodes)
         self._ingest = Ingest(
-            client, self._blocking, keys, scripts, self._presence, registry, enrich=enricher is not None
+            client,
+            self._blocking,
+            keys,
+            scripts,
+            self._presence,
+            registry,
+            enrich=enricher is not None,
+            egress_secret=egress_secret,
         )
         self._scripts, self._room, self._webhooks, self._enricher = scripts, room, webhooks, enricher
         self._tasks: list[asyncio.Task[None]] = []

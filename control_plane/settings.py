@@ -84,6 +84,12 @@ class Settings(BaseSettings):
         description="targets that are reached although they are not public: `name=address:port`, by commas",
     )
 
+    egress_secret: SecretStr | None = Field(
+        None,
+        description="the egress proxy's secret, which nodes get their keys from; absent: nodes go out by themselves",
+        min_length=16,
+    )
+
     # How much.
     queue_cap: int = Field(10_000, ge=1, description="units that may wait in the whole fleet")
     tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")

@@ -171,11 +171,13 @@ class Goodbye(Message):
 
 @dataclass(frozen=True, slots=True)
 class Accepted(Message):
-    """The registration of this boot is in force."""
+    """The registration of this boot is in force. ``egress_key`` is what the node's units prove themselves with to an
+    egress proxy of its own (``credentials.node_key``), empty where there is none."""
 
     KIND: ClassVar[str] = "accepted"
     boot: str
     generation: int
+    egress_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

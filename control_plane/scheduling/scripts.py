@@ -261,12 +261,13 @@ class Scripts:
         """Know nothing of the node's present life any more: it is told so at its next sign of life."""
         await self._call("disown", node)
 
-    async def register(self, node: str, entry: str, message: Register) -> str:
+    async def register(self, node: str, entry: str, message: Register, egress_key: str = "") -> str:
+        """``egress_key`` is told to the node, and nobody else can read it there."""
         labels = ",".join(dict.fromkeys([ANY, *map(str, message.labels)]))
         slots = [part for slot in message.slots for part in (slot["index"], slot["port"])]
         return _text(await self._call(
             "register", node, entry, message.boot, message.address, message.relay, labels, message.version,
-            message.browser, message.sandbox, *slots,
+            message.browser, message.sandbox, egress_key, *slots,
         ))  # fmt: skip
 
     async def heartbeat(self, node: str, entry: str, message: Heartbeat) -> str:
