@@ -58,7 +58,8 @@ def test_a_replica_has_time_to_say_goodbye() -> None:
 
 def test_egress_outlives_the_nodes_that_drain_through_it() -> None:
     drains = [float(variables(task)["LEADFLEET_DRAIN_S"]) for task in node_tasks().values()]
-    assert container(tasks()["Egress"])["StopTimeout"] > max(drains)
+    egress = tasks()["Egress"]
+    assert max(drains) < float(variables(egress)["LEADFLEET_EGRESS_DRAIN_S"]) < container(egress)["StopTimeout"]
 
 
 def test_the_scaler_waits_for_a_node_to_drain() -> None:
