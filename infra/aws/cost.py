@@ -44,8 +44,8 @@ class Assumptions:
     """Not measured, but for the last one. What a fleet of your own shows replaces them."""
 
     pages_slot_minute: float = 10
-    """The pace that docs/scale.md plans with: a unit of ten pages takes a minute. Two cores loaded 650 to 780 light local
-    pages a minute; pages of the web wait for their servers and for politeness."""
+    """The pace that docs/scale.md plans with: a unit of ten pages takes a minute. Two cores loaded 650 to 780 light
+    local pages a minute; pages of the web wait for their servers and for politeness."""
 
     in_use: float = 0.8
     """Of the slots that run, as the scaler keeps a quarter more than it needs."""
@@ -126,8 +126,10 @@ def table(pages: tuple[int, ...] = (0, 1_000, 100_000, 10_000_000)) -> str:
     columns = [estimate(number) for number in pages]
     lines = ["| dollars a month | " + " | ".join("idle" if not n else f"{n:,} pages a day" for n in pages) + " |"]
     lines.append("|---|" + "---|" * len(pages))
-    for part in columns[0].dollars:
-        lines.append(f"| {part} | " + " | ".join(f"{column.dollars[part]:,.0f}" for column in columns) + " |")
+    lines += [
+        f"| {part} | " + " | ".join(f"{column.dollars[part]:,.0f}" for column in columns) + " |"
+        for part in columns[0].dollars
+    ]
     lines.append("| **together** | " + " | ".join(f"**{column.total:,.0f}**" for column in columns) + " |")
     each = [column.per_thousand_pages for column in columns]
     lines.append("| a thousand pages | " + " | ".join("" if one is None else f"{one:,.2f}" for one in each) + " |")
