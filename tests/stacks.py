@@ -63,6 +63,10 @@ class Client:
         await wait_until(all_ended, timeout=timeout, description=f"{len(tasks)} tasks to end")
         return [found[task] for task in tasks]
 
+    async def wheel_is_free(self, task: str) -> bool:
+        """Whether a person could take the wheel of a task's browser now."""
+        return bool((await self.get(f"/api/scraper/control/{task}"))["state"] == "free")
+
     async def events(self, task: str, replica: int = 0, last_event_id: str | None = None) -> list[dict[str, Any]]:
         """All events of an ended task, from the first or after ``last_event_id``."""
         query = f"?last_event_id={last_event_id}" if last_event_id else "?last_event_id=0-0"

@@ -14,7 +14,7 @@ from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL
 from tests.browsers.conftest import Frontend
 from tests.browsers.page import PATIENCE_S, Page
-from tests.browsers.pictures import differ, patch
+from tests.e2e.pictures import differ, patch
 from tests.stacks import Client, Gate
 from tests.support import wait_until
 
