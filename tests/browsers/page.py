@@ -25,8 +25,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support import wait_until
 
-PATIENCE_S = 90.0
-"""For what waits for a browser of the fleet; on busy cores a Chrome takes long to come up."""
+PATIENCE_S = 180.0
+"""Of whatever is waited for: ten times of what it takes on two busy cores. A test that passes waits no longer."""
 
 POLL_S = 0.1
 

@@ -195,7 +195,7 @@ async def test_after_a_lost_connection_each_message_is_there_once(console: Page,
 @pytest.mark.feature("Console: results with filters, and the export's file on disk")
 async def test_leads_are_filtered_and_exported(console: Page, client: Client) -> None:
     task = await _start(console, DIRECTORY_URL, platform="directory")
-    await client.ended(task, timeout=300)
+    await client.ended(task)
     await console.sees("completed", ".task-line .badge")
     await console.press("All…")
     everything = await _find(client, {"task_id": task})

@@ -76,6 +76,25 @@ async def test_what_the_api_refuses_stands_at_the_field(console: Console) -> Non
     await expect(page.get_by_label("Webhook")).to_have_attribute("aria-invalid", "true")
 
 
+async def test_who_has_no_leads_yet_is_led_to_a_first_task(page: Page, client: Client) -> None:
+    async with client.session.post(client.url("/api/auth/keys"), json={"tenant": "newcomer"}) as made:
+        key = (await made.json())["key"]
+    console = Console(page, client.stack.url)
+    await console.sign_in(key)
+    await console.go("Leads")
+    await expect(page.get_by_text("No leads yet")).to_be_visible()
+    await expect(page.get_by_role("group", name="City")).to_be_hidden()
+    filters = page.get_by_role("complementary", name="Filters")
+    await expect(filters.locator(".card:visible")).to_have_count(2)  # none that is empty
+    await page.get_by_label("Has a phone").check()
+    await expect(page.get_by_text("No lead matches")).to_be_visible()
+    await expect(page.get_by_text("No leads yet")).to_be_hidden()
+    await page.get_by_role("main").get_by_role("button", name="Clear filters").last.click()
+    await page.get_by_role("link", name="Start a task").click()
+    await expect(page.get_by_role("heading", name="New task")).to_be_visible()
+    assert console.faults == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_sound_on_a_phone(console: Console, scheme: Any) -> None:
     page = console.page
@@ -104,7 +123,7 @@ async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Consol
     async def moved() -> bool:
         return bool(await console.probe("fingerprint") != first)
 
-    await wait_until(moved, timeout=60, description="the picture to move")
+    await wait_until(moved, PATIENCE_MS / 1000, "the picture to move")
     for ratio in ("16 / 9", "4 / 3", "21 / 9"):
         await page.evaluate("(ratio) => { document.querySelector('.live-stage').style.aspectRatio = ratio; }", ratio)
         seen = await console.probe("boxAndPatch", [CLOCK_PHONE_COLOUR, CLOCK_PHONE, PATIENCE_MS])
@@ -194,7 +213,7 @@ async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door
     async def scrolled() -> bool:
         return bool((await tops())[1] == pytest.approx(flowing - 300, abs=3))
 
-    await wait_until(scrolled, timeout=30, description="the page to be 300 px further")
+    await wait_until(scrolled, PATIENCE_MS / 1000, "the page to be 300 px further")
     await page.get_by_role("button", name="Give it back").click()
     await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
 
@@ -235,7 +254,7 @@ async def test_where_websockets_are_blocked_a_task_is_followed_all_the_same(page
         async def moved() -> bool:
             return await page.get_by_role("img", name="Live picture").screenshot() != first
 
-        await wait_until(moved, timeout=60, description="the picture to move")
+        await wait_until(moved, PATIENCE_MS / 1000, "the picture to move")
         await client.post(f"/api/scraper/stop/{task}")
         await expect(console.state("stopped")).to_be_visible(timeout=PATIENCE_MS)
         told = [event["message"] for event in await client.events(task) if event["type"] == "log"]
@@ -264,7 +283,7 @@ async def test_after_a_lost_connection_each_message_is_there_once(console: Conso
 async def test_leads_are_filtered_sorted_and_exported(console: Console, client: Client) -> None:
     page = console.page
     task = await console.start(DIRECTORY_URL, platform="directory")
-    await client.ended(task, timeout=300)
+    await client.ended(task)
     await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_role("link", name=re.compile("All .* with filters")).click()
     rows = page.get_by_role("table").locator("tbody tr")
@@ -332,7 +351,7 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
         [node] = (await client.get("/api/fleet/nodes"))["nodes"]
         return bool(node["state"] != "up" or node["generation"] > generation)
 
-    await wait_until(left, timeout=60, description="the node to drain")
+    await wait_until(left, PATIENCE_MS / 1000, "the node to drain")
 
 
 async def _find(client: Client, where: dict[str, Any], sort: str = "-last_seen_at") -> Any:

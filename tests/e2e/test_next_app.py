@@ -187,6 +187,7 @@ async def test_a_person_takes_the_wheel_clicks_on_the_live_page_and_gives_it_bac
 async def test_the_file_of_a_task_is_downloaded(app: NextApp, client: Client) -> None:
     page = app.page
     task = await app.start(DIRECTORY_URL, platform="directory")
+    await client.ended(task)
     await app.ended()
     query = {"where": {"task_id": [task]}, "limit": 500}
     found = await client.post("/api/filters/leads", query)
