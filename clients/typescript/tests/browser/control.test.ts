@@ -194,6 +194,7 @@ test("Escape is the page's and ours, and one chord gives the wheel back and leav
   await expect.poll(() => said.at(-1)?.["event"]).toBe("down");
   await page.keyboard.press("Control+Shift+Enter");
   await page.evaluate(() => window.control.closed);
+  await expect.poll(() => said.at(-1)).toMatchObject({ event: "up", button: "left" });
   expect(await page.evaluate(() => window.control.state)).toEqual({ name: "ended", reason: "released" });
   expect(await page.evaluate(() => document.querySelectorAll("textarea").length)).toBe(0);
   expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Out");
