@@ -38,7 +38,7 @@ export function Wheel({ taskId, view }: { taskId: string; view: LiveView | null 
         {held ? "Give it back" : "Take the wheel"}
       </button>
       <p role="status" aria-label="Wheel">
-        {held && `You have the wheel: click and type on the picture. ${LEAVE_CHORD} gives it back.`}
+        {held && `You have the wheel. ${LEAVE_CHORD} gives it back.`}
         {state.name === "asking" && "Taking the wheel…"}
         {state.name === "ended" && reasonOf(state)}
       </p>
