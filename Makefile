@@ -8,7 +8,7 @@ CLIENT := clients/typescript
 APP := e2e/next-app
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
-.PHONY: help demo up test faults soak upgrade lint client e2e e2e-browsers bench openapi lock clean setup chromium libreoffice browsers npm
+.PHONY: help demo up stack stack-down stack-test test faults soak upgrade lint client e2e e2e-browsers bench openapi lock clean setup chromium libreoffice browsers npm
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -18,6 +18,15 @@ demo: chromium ## scrape the bundled sample town with real Chromes into leads.cs
 
 up: chromium ## run the whole stack on this machine until Ctrl-C
 	@$(BIN)/leadfleet up
+
+stack: setup ## run the whole stack in containers; NODES=3 browser nodes, make stack-down ends it
+	@$(BIN)/python -m infra.containers up --nodes $(or $(NODES),1)
+
+stack-down: setup ## stop the stack in containers; tasks and leads stay
+	@$(BIN)/python -m infra.containers down
+
+stack-test: setup ## use, kill, cut off and attack the stack in containers
+	@$(BIN)/python -m pytest tests/stack -m stack $(ARGS)
 
 test: chromium libreoffice ## run every test
 	@$(BIN)/python -m pytest $(ARGS)

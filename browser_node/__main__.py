@@ -20,6 +20,7 @@ from browser_node.chrome_binary import ChromeUnusable, find_chrome
 from browser_node.node import TEMPORARY, Node
 from browser_node.session import SupersededError
 from browser_node.settings import BadSettings, Settings
+from fleet.environment import BadSettingFile
 from fleet.errors import FleetError
 
 
@@ -27,7 +28,7 @@ def main() -> int:
     """Returns the exit code."""
     try:
         settings = Settings.from_environment(os.environ)
-    except BadSettings as exc:
+    except (BadSettings, BadSettingFile) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - there is no log before there are settings
         return 2
     _log_as_json(settings.log_level)

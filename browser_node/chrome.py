@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Mapping
@@ -110,17 +109,6 @@ def flags(spec: ChromeSpec, profile: Path) -> list[str]:
     if _shared_memory() < SMALL_SHM:
         chosen.append("--disable-dev-shm-usage")
     return [*chosen, "about:blank"]
-
-
-def sandbox_possible() -> bool:
-    """Whether Chrome can contain its renderers here: not as root, and only with user namespaces."""
-    if os.geteuid() == 0:
-        return False
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return Path("/proc/self/ns/user").exists()
-    tried = subprocess.run([unshare, "--user", "true"], capture_output=True, timeout=10, check=False)
-    return tried.returncode == 0
 
 
 class Chrome:

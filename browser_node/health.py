@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from browser_node.settings import BadSettings, Settings
+from fleet.environment import BadSettingFile
 
 PORT_FILE = "DevToolsActivePort"
 """Chrome writes the port that it listens on into its profile, on the first line."""
@@ -49,7 +50,7 @@ def _answers(port: int) -> bool:
 def main() -> int:
     try:
         state = Settings.from_environment(os.environ).state
-    except BadSettings as exc:
+    except (BadSettings, BadSettingFile) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - the engine keeps what a health check prints
         return 1
     return 0 if answering(state) else 1

@@ -16,12 +16,13 @@ import structlog
 
 from browser_node import processes
 from browser_node.capture import SlotCapture
-from browser_node.chrome import ChromeSpec, delete, sandbox_possible
+from browser_node.chrome import ChromeSpec, delete
 from browser_node.chrome_binary import ChromeBinary, chrome_version
 from browser_node.driver import Driver
 from browser_node.egress import EgressLimits, EgressProxy
 from browser_node.membership import Membership
 from browser_node.pool import Pool, RecycleAfter, Slot
+from browser_node.sandbox import Sandbox, SandboxMissing, probe
 from browser_node.scraping.types import Services
 from browser_node.session import Place, Session
 from browser_node.settings import Settings
@@ -97,8 +98,9 @@ class Node:
             self._session.drain()
 
     async def run(self) -> None:
-        """Serve until `leave`. Raises StateInUse, NoChromeStarts and session.SupersededError."""
+        """Serve until `leave`. Raises StateInUse, SandboxMissing, NoChromeStarts and session.SupersededError."""
         state = self._settings.state.absolute()
+        self._sandbox = await asyncio.to_thread(self._examined)
         with own_state(state):
             left = await asyncio.to_thread(_clean, state)
             if left:
@@ -118,10 +120,17 @@ class Node:
                 await pool.stop()
                 await proxy.stop()
 
+    def _examined(self) -> Sandbox:
+        sandbox = probe()
+        if not sandbox.works and self._settings.require_sandbox:
+            raise SandboxMissing(sandbox.why)
+        say = log.info if sandbox.works else log.warning
+        say("sandbox", sandbox=sandbox.name, why=sandbox.why)
+        return sandbox
+
     def _pool(self, state: Path, proxy: str) -> Pool:
         settings = self._settings
-        self._sandbox = sandbox_possible()
-        spec = ChromeSpec(self._chrome.path, proxy, self._sandbox, str(state))
+        spec = ChromeSpec(self._chrome.path, proxy, self._sandbox.works, str(state))
         recycle = RecycleAfter(settings.recycle_units, settings.recycle_mb << 20)
 
         def make(index: int, driver: Driver) -> Slot:
@@ -161,7 +170,7 @@ class Node:
             labels=list(self._settings.labels),
             version=_version(),
             browser=browser,
-            sandbox="namespace" if self._sandbox else "none",
+            sandbox=self._sandbox.name,
         )
 
     def _slot_changed(self, index: int, state: SlotState, port: int) -> None:

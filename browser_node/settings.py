@@ -13,9 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fleet import ids
 from fleet.addresses import Allowance
+from fleet.environment import PREFIX, from_files
 from fleet.errors import FleetError
-
-PREFIX = "LEADFLEET_"
 
 Labels = Annotated[
     tuple[str, ...],
@@ -43,7 +42,8 @@ def _default_node_id() -> str:
 class Settings(BaseModel):
     """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds.
 
-    ``LEADFLEET_CHROME``, which Chrome to use, is read by `chrome_binary`.
+    ``LEADFLEET_<NAME>_FILE`` names a file to read the value from. ``LEADFLEET_CHROME``, which Chrome to use, is read by
+    `chrome_binary`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -65,6 +65,10 @@ class Settings(BaseModel):
     recycle_mb: int = Field(1500, ge=100, description="resident MB after which a Chrome is replaced between units")
     chrome_mb: int = Field(
         3000, ge=200, description="resident MB at which a Chrome is killed; its unit's attempt fails: `out_of_memory`"
+    )
+
+    require_sandbox: bool = Field(
+        False, description="refuse to run where Chrome's own sandbox does not work: as root, without user namespaces"
     )
 
     # What it reads.
@@ -109,10 +113,10 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises BadSettings, naming every variable that is wrong."""
+        """Raises BadSettings, naming every variable that is wrong, and BadSettingFile."""
         given = {
             name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
+            for name, value in {**environment, **from_files(environment)}.items()
             if name.startswith(PREFIX) and value
         }
         try:

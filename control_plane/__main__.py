@@ -21,6 +21,7 @@ from control_plane.services import EXTENSION
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
 from fleet.cancellation import end_all
+from fleet.environment import BadSettingFile
 
 KEEP_ALIVE_S = 75  # above the 60 s of a load balancer, so that it never reuses a connection we have just closed
 GRACEFUL_S = 5
@@ -46,6 +47,9 @@ def main() -> int:
         for error in exc.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in error["loc"])
             sys.stderr.write(f"LEADFLEET_{name.upper()}: {error['msg']}\n" if name else f"{error['msg']}\n")
+        return 2
+    except BadSettingFile as exc:
+        sys.stderr.write(f"{exc}\n")
         return 2
     configure_logging(settings.log_level, replica=settings.replica)
     uvloop.run(_serve(settings))

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fleet.environment import PREFIX, from_files
 from fleet.model import UNIT_IDLE
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
-    """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds."""
+class _Files(PydanticBaseSettingsSource):
+    """What ``LEADFLEET_<NAME>_FILE`` names. Raises BadSettingFile."""
 
-    model_config = SettingsConfigDict(env_prefix="LEADFLEET_", frozen=True, extra="ignore")
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # all of them come at once, below
+
+    def __call__(self) -> dict[str, Any]:
+        return {name.removeprefix(PREFIX).lower(): value for name, value in from_files(os.environ).items()}
+
+
+class Settings(BaseSettings):
+    """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds.
+
+    ``LEADFLEET_<NAME>_FILE`` names a file to read the value from.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # What this replica talks to.
     redis_url: str = Field(
@@ -125,6 +141,17 @@ class Settings(BaseSettings):
         pattern="^[a-z0-9_-]{1,64}$",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _Files(settings_cls)
 
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod

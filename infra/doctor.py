@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from browser_node.chrome_binary import SETTING, ChromeUnusable, chrome_version, find_chrome
+from browser_node.sandbox import probe
 from control_plane.local_state import state_directory
 from infra.bootstrap import chromium
 from infra.stack import ports, valkey
@@ -24,8 +24,6 @@ GIB = 1024 * MIB
 
 DISK_NEEDED = 2 * GIB  # a Chrome's profile grows to 100 MB; the leads table and Valkey's log need room as well
 SHM_NEEDED = 256 * MIB  # Chrome draws in shared memory; Docker's default of 64 MB crashes its pages
-
-CLONE_NEWUSER = 0x10000000  # linux/sched.h
 
 
 class Verdict(Enum):
@@ -87,22 +85,13 @@ def check_chrome() -> Finding:
 
 def check_sandbox() -> Finding:
     """Chrome contains its pages in user namespaces, which root does not use and some kernels deny."""
-    if os.geteuid() == 0:
-        return Finding(
-            "sandbox", Verdict.NOTE, "running as root: Chrome runs without its sandbox", "run as another user"
-        )
-    if sys.platform != "linux" or user_namespaces_allowed():
+    sandbox = probe()
+    if sandbox.works:
         return Finding("sandbox", Verdict.OK, "available")
-    remedy = "sudo sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
-    return Finding("sandbox", Verdict.NOTE, "user namespaces are denied: Chrome runs without its sandbox", remedy)
-
-
-def user_namespaces_allowed() -> bool:
-    """Whether this user may make one; asked in a child, since the answer changes the process that asks."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if ctypes.CDLL(None).unshare(CLONE_NEWUSER) == 0 else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    remedy = "run as another user than root"
+    if os.geteuid() != 0:
+        remedy = "sudo sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
+    return Finding("sandbox", Verdict.NOTE, f"{sandbox.why}: Chrome runs without its sandbox", remedy)
 
 
 def check_valkey() -> Finding:

@@ -47,10 +47,11 @@ class Asked:
 
 
 class TownServer:
-    """The sample town on ``127.0.0.1:port``; port 0 takes a free one. ``async with`` starts and stops it."""
+    """The sample town on ``bind:port``; port 0 takes a free one. ``async with`` starts and stops it."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, bind: str = "127.0.0.1") -> None:
         self.port = port
+        self._bind = bind
         self.requests: deque[Asked] = deque(maxlen=REQUESTS_KEPT)
         self._sites = build_sites(build_town())
         self._runner: web.AppRunner | None = None
@@ -71,7 +72,7 @@ class TownServer:
         # A handler that waits for a client which has gone must end, else a hanging page would hold the shutdown.
         self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, self._bind, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from fleet.keys import JOIN_USER, Keys, join_acl
@@ -40,14 +41,19 @@ def command(directory: Path, port: int, *, acl_file: Path | None = None) -> list
 
 
 def acl(fleet: str, *, control_password: str, join_password: str) -> str:
-    """The users of a fleet's server, as the text of an ACL file.
+    """The users of a fleet's server, as the text of an ACL file that holds no password, only their hashes.
 
-    ``control`` may do everything; ``join`` may only ask to be let in; nobody gets in without a password. The
-    users of nodes are made by the control plane as they join.
+    ``control`` may do everything; ``join`` may only ask to be let in; ``health`` may only hear that the server answers;
+    nobody else gets in. The users of nodes are made by the control plane as they join.
     """
     users = [
         "user default off",
-        f"user {CONTROL_USER} on >{control_password} ~* &* +@all",
-        f"user {JOIN_USER} on >{join_password} {' '.join(join_acl(Keys(fleet)))}",
+        f"user {CONTROL_USER} on {_hashed(control_password)} ~* &* +@all",
+        f"user {JOIN_USER} on {_hashed(join_password)} {' '.join(join_acl(Keys(fleet)))}",
+        "user health on nopass resetkeys resetchannels -@all +ping",
     ]
     return "\n".join(users) + "\n"
+
+
+def _hashed(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"

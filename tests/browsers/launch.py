@@ -17,8 +17,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.webkitgtk.options import Options as WebKitOptions
 from selenium.webdriver.webkitgtk.service import Service as WebKitService
 
-from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
+from browser_node.sandbox import probe
 from infra.bootstrap import apt, browsers
 
 BROWSERS = ("chromium", "firefox", "webkit")
@@ -71,7 +71,7 @@ def _chromium(downloads: Path, environment: dict[str, str]) -> WebDriver:
     options = webdriver.ChromeOptions()
     options.binary_location = str(chrome.path)
     options.add_argument("--headless=new")
-    if not sandbox_possible():
+    if not probe().works:
         options.add_argument("--no-sandbox")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     return webdriver.Chrome(options, ChromeService(_program("chromedriver"), env=environment))

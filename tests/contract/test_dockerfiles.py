@@ -18,6 +18,9 @@ BOTH = pytest.mark.parametrize("dockerfile", [NODE, CONTROL_PLANE], ids=lambda p
 # a tag is needed: `FROM debian` is whatever is newest when the image is built
 TAGGED = re.compile(r"[a-z0-9./-]+:[a-z0-9][\w.-]*\Z")
 
+TOOLS = {"infra/image_user.sh", "infra/slim_image.sh"}
+"""What works in a stage before the last and removes itself."""
+
 Instruction = tuple[str, str]
 
 
@@ -44,11 +47,11 @@ def final_stage(path: Path) -> list[Instruction]:
 
 
 def test_a_node_gets_its_packages_and_their_lock_alone() -> None:
-    assert copied(NODE) == {"browser_node/", "fleet/", "leads/", "requirements/node.lock"}
+    assert copied(NODE) == {"browser_node/", "fleet/", "leads/", "requirements/node.lock", *TOOLS}
 
 
 def test_a_replica_gets_its_packages_and_their_lock_alone() -> None:
-    assert copied(CONTROL_PLANE) == {"control_plane/", "fleet/", "leads/", "requirements/control-plane.lock"}
+    assert copied(CONTROL_PLANE) == {"control_plane/", "fleet/", "leads/", "requirements/control-plane.lock", *TOOLS}
 
 
 @BOTH
@@ -61,14 +64,25 @@ def test_what_is_copied_exists_and_reaches_the_engine(dockerfile: Path) -> None:
     allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for source in copied(dockerfile):
         assert (REPOSITORY / source).exists()
-        assert Path(source).parts[0] in allowed
+        assert {source.rstrip("/"), Path(source).parts[0]} & allowed
 
 
 @BOTH
 def test_the_base_image_is_named_by_tag(dockerfile: Path) -> None:
-    bases = {argument.split()[0] for argument in arguments(dockerfile, "FROM")}
-    assert bases
-    assert all(TAGGED.match(base) and not base.endswith(":latest") for base in bases)
+    defaults = dict(argument.split("=", 1) for argument in arguments(dockerfile, "ARG"))
+    bases = {argument.split()[0] for argument in arguments(dockerfile, "FROM")} - {"scratch"}
+    named = {re.sub(r"\$\{(\w+)\}", lambda found: defaults[found[1]], base) for base in bases}
+    assert named
+    assert all(TAGGED.match(base) and not base.endswith(":latest") for base in named)
+
+
+@BOTH
+def test_the_last_stage_holds_what_was_left_and_nothing_below(dockerfile: Path) -> None:
+    """A layer hides what it removes; only an image from nothing is without it."""
+    stage = final_stage(dockerfile)
+    assert stage[0] == ("FROM", "scratch")
+    assert ("COPY", "--from=system / /") in stage
+    assert not [name for name, _ in stage if name == "RUN"], "there is no shell that could run it"
 
 
 @BOTH
@@ -112,7 +126,8 @@ def test_its_health_is_asked(dockerfile: Path) -> None:
 def test_the_state_directory_is_a_volume_of_its_user(dockerfile: Path) -> None:
     """Fargate gives a volume to root unless the image declares the folder a volume."""
     assert arguments(dockerfile, "VOLUME") == ["/state"]
-    assert any("install -d -o leadfleet -g leadfleet -m 0700 /state" in run for run in arguments(dockerfile, "RUN"))
+    assert any("sh /image_user.sh" in run for run in arguments(dockerfile, "RUN"))
+    assert "install -d -o 10001 -g 10001 -m 0700 /state" in (REPOSITORY / "infra/image_user.sh").read_text()
 
 
 @BOTH

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
-from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
+from browser_node.sandbox import probe
 from infra.stack.options import Options
 from tests.door import Door, door_site
 from tests.e2e.console import Console
@@ -57,7 +57,7 @@ async def browser() -> AsyncIterator[Browser]:
     assert chrome is not None, "these tests need a Chrome; `leadfleet doctor` says how to get one"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chrome.path, chromium_sandbox=sandbox_possible(), timeout=PATIENCE_MS
+            executable_path=chrome.path, chromium_sandbox=probe().works, timeout=PATIENCE_MS
         )
         yield browser
         await browser.close()

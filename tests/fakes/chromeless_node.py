@@ -73,7 +73,6 @@ class ChromelessNode(Node):
     """A node whose pool needs nothing."""
 
     def _pool(self, state: Path, proxy: str) -> Pool:
-        self._sandbox = False
         return cast("Pool", NoChromes(self._settings.slots))
 
 

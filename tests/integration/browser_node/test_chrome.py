@@ -10,10 +10,11 @@ import psutil
 import pytest
 
 from browser_node import processes
-from browser_node.chrome import Chrome, ChromeFailed, ChromeSpec, sandbox_possible
+from browser_node.chrome import Chrome, ChromeFailed, ChromeSpec
 from browser_node.chrome_binary import ChromeBinary
 from browser_node.driver import Driver
 from browser_node.pool import Pool, RecycleAfter, Slot
+from browser_node.sandbox import probe
 from fleet.messages import SlotChange
 from fleet.model import SlotState
 from tests.fakes.fake_control import FakeControl
@@ -24,7 +25,7 @@ from tests.support import wait_until
 
 @pytest.fixture
 def spec(chrome: ChromeBinary, tmp_path: Path) -> ChromeSpec:
-    return ChromeSpec(chrome.path, "127.0.0.1:9", sandbox_possible(), str(tmp_path / "state"))
+    return ChromeSpec(chrome.path, "127.0.0.1:9", probe().works, str(tmp_path / "state"))
 
 
 def marked(spec: ChromeSpec) -> list[int]:

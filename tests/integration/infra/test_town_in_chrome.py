@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from browser_node.chrome import sandbox_possible
 from browser_node.chrome_binary import find_chrome
+from browser_node.sandbox import probe
 from infra.sample_town import TownServer, site_url
 from infra.sample_town.businesses import build_town
 from infra.sample_town.model import Business, ContactStyle, EmailStyle, Placement, Trait
@@ -28,7 +28,7 @@ async def page() -> AsyncIterator[Page]:
     async with TownServer() as town, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chrome.path,
-            chromium_sandbox=sandbox_possible(),
+            chromium_sandbox=probe().works,
             args=[f"--host-resolver-rules=MAP *.town.test 127.0.0.1:{town.port}"],
         )
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from control_plane.settings import Settings
+from fleet.environment import BadSettingFile
 
 
 def test_lists_and_durations_are_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,6 +18,17 @@ def test_lists_and_durations_are_read_from_text(monkeypatch: pytest.MonkeyPatch)
     settings = Settings()
     assert settings.allowed_origins == ("http://a.test", "http://b.test")
     assert settings.retention == timedelta(hours=1)
+
+
+def test_a_value_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, text in {"RETENTION": "3600\n", "SECRET": "s" * 32}.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"LEADFLEET_{name}_FILE", str(tmp_path / name))
+    assert Settings().retention == timedelta(hours=1)
+    assert Settings().secret.get_secret_value() == "s" * 32
+    monkeypatch.setenv("LEADFLEET_RETENTION", "60")
+    with pytest.raises(BadSettingFile, match="LEADFLEET_RETENTION is set too"):
+        Settings()
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:8000", "192.168.1.5:8000", "[::]:8000", "leads.example:8000"])

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import pytest
-
-from infra import containers
+from infra.containers import project, secrets
 from tests.support import REPOSITORY
 
 
-def test_it_makes_every_variable_that_compose_asks_for(tmp_path: Path) -> None:
-    asked = set(re.findall(r"\$\{(\w+)", (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")))
-    assert asked == set(containers.VARIABLES)
-    assert containers.prepare(tmp_path)
-    lines = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
-    assert set(lines) == asked
-    assert all(len(value) >= 32 for value in lines.values())
+def texts(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
 
 
-def test_the_users_have_the_passwords_of_the_variables(tmp_path: Path) -> None:
-    containers.prepare(tmp_path)
-    lines = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
-    users = (tmp_path / "secrets" / "users.acl").read_text()
-    assert f"user control on >{lines['CONTROL_PASSWORD']} " in users
-    assert f"user join on >{lines['JOIN_PASSWORD']} " in users
-    assert "user default off" in users
+def test_it_makes_every_secret_that_compose_asks_for(tmp_path: Path) -> None:
+    compose = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"file: \"\$\{SECRETS:-\./secrets\}/([\w.]+)\"", compose))
+    assert secrets.prepare(tmp_path)
+    made = texts(tmp_path)
+    assert set(made) == asked
+    assert all(len(made[name]) >= 32 for name in asked)
+    assert secrets.FOLDER == REPOSITORY / "infra" / "secrets"
 
 
-@pytest.mark.parametrize(("name", "mode"), [(".env", 0o600), ("secrets", 0o700)])
-def test_others_on_the_machine_cannot_read_them(tmp_path: Path, name: str, mode: int) -> None:
-    containers.prepare(tmp_path)
-    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+def test_the_users_know_the_passwords_of_the_addresses_by_their_hashes(tmp_path: Path) -> None:
+    secrets.prepare(tmp_path)
+    made = texts(tmp_path)
+    for user, file in (("control", "redis_url"), ("join", "join_url")):
+        address = urlsplit(made[file])
+        assert address.username == user
+        digest = hashlib.sha256((address.password or "").encode()).hexdigest()
+        assert f"user {user} on #{digest} " in made["users.acl"]
+        assert address.password not in made["users.acl"]
+    assert "user default off" in made["users.acl"]
+    assert "user health on nopass resetkeys resetchannels -@all +ping\n" in made["users.acl"]
+
+
+def test_others_on_the_machine_cannot_read_them(tmp_path: Path) -> None:
+    """The folder keeps them out: the users of containers, who read the files, are nobody on this machine."""
+    folder = tmp_path / "secrets"
+    secrets.prepare(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
-    containers.prepare(tmp_path)
-    before = (tmp_path / ".env").read_text(), (tmp_path / "secrets" / "users.acl").read_text()
-    assert not containers.prepare(tmp_path)
-    assert before == ((tmp_path / ".env").read_text(), (tmp_path / "secrets" / "users.acl").read_text())
+    secrets.prepare(tmp_path)
+    before = texts(tmp_path)
+    assert not secrets.prepare(tmp_path)
+    assert before == texts(tmp_path)
+
+
+def test_the_base_images_are_those_that_are_named() -> None:
+    """By compose.yaml and the Dockerfiles, and made by base_images.sh where no registry answers."""
+    compose = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"image: (\S+)", compose) if not name.startswith("leadfleet/")}
+    for dockerfile in (REPOSITORY / "Dockerfile.node", *(REPOSITORY / "infra").glob("Dockerfile.*")):
+        named |= set(re.findall(r"^ARG DEBIAN=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE))
+    made = re.findall(r"^[A-Z]+=(\S+:\S+)$", (REPOSITORY / "infra/base_images.sh").read_text(), re.MULTILINE)
+    assert named == set(made) == set(project.BASE_IMAGES)
 
 
 def test_git_does_not_see_them() -> None:
