@@ -19,7 +19,8 @@ import uvloop
 from browser_node.chrome_binary import ChromeUnusable, find_chrome
 from browser_node.node import TEMPORARY, Node
 from browser_node.session import SupersededError
-from browser_node.settings import BadSettings, Settings
+from browser_node.settings import Settings
+from egress.settings import BadSettings
 from fleet.environment import BadSettingFile
 from fleet.errors import FleetError
 

@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from browser_node.settings import BadSettings, Settings
+from browser_node.settings import Settings
+from egress.settings import BadSettings
 from fleet.environment import BadSettingFile
 
 PORT_FILE = "DevToolsActivePort"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from importlib import metadata
@@ -19,14 +19,14 @@ from browser_node.capture import SlotCapture
 from browser_node.chrome import ChromeSpec, delete
 from browser_node.chrome_binary import ChromeBinary, chrome_version
 from browser_node.driver import Driver
-from browser_node.egress import EgressLimits, EgressProxy
-from browser_node.membership import Membership
+from browser_node.membership import Membership, own_password
 from browser_node.pool import Pool, RecycleAfter, Slot
 from browser_node.sandbox import Sandbox, SandboxMissing, probe
 from browser_node.scraping.types import Services
 from browser_node.session import Place, Session
 from browser_node.settings import Settings
 from browser_node.units import RunUnit
+from browser_node.way_out import WayOut
 from fleet import ids
 from fleet.addresses import Allowance
 from fleet.clock import Clock, SystemClock
@@ -105,20 +105,26 @@ class Node:
             left = await asyncio.to_thread(_clean, state)
             if left:
                 log.warning("leftovers_killed", processes=left)
-            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, state)
+            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, self._password(state))
             allowance = Allowance.parse(self._settings.egress_allow)
-            proxy = EgressProxy(allowance, _limits(self._settings))
-            address = await proxy.start()
-            pool = self._pool(state, address)
+            way_out = WayOut(self._settings)
             try:
-                pool.start()  # Chromes warm up while the extraction worker does
-                async with self._open_services(
-                    f"http://{address}", is_ours=allowance.names, refusal=proxy.refusal
-                ) as services:
-                    await self._serve(membership, services, pool)
+                await way_out.start()
+                pool = self._pool(state, [listener.address for listener in way_out.slots])
+                try:
+                    pool.start()  # Chromes warm up while the extraction worker does
+                    async with self._open_services(
+                        f"http://{way_out.node.address}", is_ours=allowance.names, refusal=way_out.node.refusal
+                    ) as services:
+                        await self._serve(membership, services, pool, way_out)
+                finally:
+                    await pool.stop()
             finally:
-                await pool.stop()
-                await proxy.stop()
+                await way_out.stop()
+
+    def _password(self, state: Path) -> str:
+        given = self._settings.node_password
+        return own_password(state / "password") if given is None else given.get_secret_value()
 
     def _examined(self) -> Sandbox:
         sandbox = probe()
@@ -128,18 +134,19 @@ class Node:
         say("sandbox", sandbox=sandbox.name, why=sandbox.why)
         return sandbox
 
-    def _pool(self, state: Path, proxy: str) -> Pool:
+    def _pool(self, state: Path, proxies: Sequence[str]) -> Pool:
+        """``proxies`` are the egress proxy's ``host:port`` for each slot."""
         settings = self._settings
-        spec = ChromeSpec(self._chrome.path, proxy, self._sandbox.works, str(state))
         recycle = RecycleAfter(settings.recycle_units, settings.recycle_mb << 20)
 
         def make(index: int, driver: Driver) -> Slot:
             directory = state / "slots" / str(index)
+            spec = ChromeSpec(self._chrome.path, proxies[index], self._sandbox.works, str(state))
             return Slot(index, directory, spec, driver, recycle, self._slot_changed, settings.user_agent)
 
         return Pool(make, settings.slots, state, settings.chrome_mb << 20)
 
-    async def _serve(self, membership: Membership, services: Services, pool: Pool) -> None:
+    async def _serve(self, membership: Membership, services: Services, pool: Pool, way_out: WayOut) -> None:
         """Sessions, one after the other, over Chromes that stay warm between them."""
         captures = [SlotCapture() for _ in pool.slots]
         browser = await asyncio.to_thread(chrome_version, self._chrome)
@@ -150,7 +157,7 @@ class Node:
             warm = [slot for slot in pool.slots if slot.port]
             place = Place(
                 membership.url, self._keys, self._settings.node_id, pool.slots, captures, services,
-                self._run_unit, self._clock,
+                way_out, self._run_unit, self._clock,
             )  # fmt: skip
             self._session = session = Session(place, boot, self._settings.drain_limit)
             try:
@@ -222,15 +229,6 @@ def _clean(state: Path) -> list[int]:
         delete(directory)
     (state / TEMPORARY).mkdir(mode=0o700)
     return killed
-
-
-def _limits(settings: Settings) -> EgressLimits:
-    return EgressLimits(
-        connections=settings.egress_connections,
-        connection_bytes=settings.egress_connection_mb << 20,
-        connect=timedelta(seconds=settings.egress_connect_s),
-        idle=timedelta(seconds=settings.egress_idle_s),
-    )
 
 
 def _version() -> str:

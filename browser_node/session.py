@@ -23,6 +23,7 @@ from browser_node.outbox import Outbox
 from browser_node.pool import Slot
 from browser_node.scraping.types import Services
 from browser_node.units import CANCEL, FENCE, HAND_BACK, PAUSE, LiveUnit, RunUnit, Stop
+from browser_node.way_out import WayOut
 from fleet import connect
 from fleet.cancellation import end_all
 from fleet.clock import Clock
@@ -30,6 +31,7 @@ from fleet.errors import FleetError
 from fleet.keys import Keys
 from fleet.messages import (
     Accepted,
+    Anew,
     Cancel,
     Drain,
     Goodbye,
@@ -78,6 +80,7 @@ class Place:
     slots: list[Slot]
     captures: list[SlotCapture]
     services: Services
+    way_out: WayOut
     run_unit: RunUnit
     clock: Clock
 
@@ -208,6 +211,7 @@ class Session:
                 self._handle_of_unit(command)
             case Accepted():
                 log.info("accepted", generation=command.generation)
+                self._place.way_out.key = command.egress_key
                 self.accepted.set()
             case Watch(slot=slot):
                 if 0 <= slot < len(self._place.captures):
@@ -215,6 +219,8 @@ class Session:
             case Drain():
                 log.info("drain_commanded")
                 self.drain()
+            case Anew():
+                self._fenced("the store does not know this registration any more")
             case Superseded():
                 if not self._over.done():
                     self._stop_all(FENCE, "superseded")
@@ -243,7 +249,10 @@ class Session:
             out.end(Outcome.RETURNED, "slot_not_free", "the node cannot run the unit on this slot")
             return
         place = self._place
-        unit = LiveUnit(order, place.slots[order.slot], place.captures[order.slot], out, place.services, place.run_unit)
+        unit = LiveUnit(
+            order, place.slots[order.slot], place.captures[order.slot], place.way_out.slots[order.slot], out,
+            place.services, place.run_unit,
+        )  # fmt: skip
         self._units[order.slot] = unit
         self._free.clear()
         self._spawn(f"unit-{order.unit}", unit.run(lambda: self._unit_over(order.slot)))

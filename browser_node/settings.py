@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
+from egress.settings import Rules
 from fleet import ids
-from fleet.addresses import Allowance
-from fleet.environment import PREFIX, from_files
 from fleet.errors import FleetError
 
 Labels = Annotated[
@@ -24,29 +22,17 @@ Labels = Annotated[
 ]
 
 
-class BadSettings(FleetError):
-    """A setting that cannot be used. Names the variable, never its value: it may be a secret."""
-
-    def __init__(self, error: ValidationError) -> None:
-        problems = (
-            f"{PREFIX}{str(item['loc'][0] if item['loc'] else '?').upper()}: {item['msg']}" for item in error.errors()
-        )
-        super().__init__("settings that cannot be used: " + "; ".join(problems))
-
-
 def _default_node_id() -> str:
     """The machine's name, which containers get a new one of each."""
     return re.sub(r"[^a-z0-9_-]", "-", platform.node().lower()).strip("-_")[:64] or "node"
 
 
-class Settings(BaseModel):
+class Settings(Rules):
     """``LEADFLEET_<NAME>`` in the environment; lists are separated by commas, durations are seconds.
 
     ``LEADFLEET_<NAME>_FILE`` names a file to read the value from. ``LEADFLEET_CHROME``, which Chrome to use, is read by
     `chrome_binary`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     # Who this node is and whom it serves.
     join_url: str = Field(
@@ -54,6 +40,11 @@ class Settings(BaseModel):
     )
     fleet: str = Field("local", description="name of the fleet")
     node_id: str = Field(default_factory=_default_node_id, description="name of this node, unique in the fleet")
+    node_password: SecretStr | None = Field(
+        None,
+        description="password of this node's Valkey user, where users are declared; absent: one of its own making",
+        min_length=16,
+    )
     state: Path = Field(Path(".state/node"), description="directory of profiles and of the node's own password")
     address: str = Field("", description="address of this machine as others reach it, shown to operators")
     labels: Labels = Field((), description="what units may ask for; every node also has `any`")
@@ -76,12 +67,10 @@ class Settings(BaseModel):
         False, description="leave out e-mail addresses whose domain takes no mail; asks the resolver"
     )
 
-    # What may leave.
-    egress_allow: str = Field("", description="targets that are reached although not public: `name=address:port`")
-    egress_connections: int = Field(512, ge=1, description="connections through the egress proxy at once")
-    egress_connection_mb: int = Field(256, ge=1, description="MB one connection may receive before it is cut")
-    egress_connect_s: float = Field(10, gt=0, description="seconds to connect to one address of a site")
-    egress_idle_s: float = Field(90, gt=0, description="seconds a connection may be silent")
+    # What may leave; `egress.settings.Rules` hold the rest.
+    egress_proxy: str = Field(
+        "", description="`host:port` of the egress proxy that all goes through; empty: the agent's own goes out itself"
+    )
 
     # Its end.
     drain_s: float = Field(30, ge=0, description="seconds running units may take at a drain before they go back")
@@ -102,31 +91,22 @@ class Settings(BaseModel):
     def _label_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_usable("label", label) for label in value)
 
-    @field_validator("egress_allow")
+    @field_validator("egress_proxy")
     @classmethod
-    def _allowance_parses(cls, value: str) -> str:
-        try:
-            Allowance.parse(value)
-        except FleetError as exc:
-            raise ValueError(str(exc)) from exc
+    def _host_and_port(cls, value: str) -> str:
+        if value and re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/@\s]+):[0-9]{1,5}", value) is None:
+            raise ValueError("must look like egress:3128, without a scheme")
         return value
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises BadSettings, naming every variable that is wrong, and BadSettingFile."""
-        given = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in {**environment, **from_files(environment)}.items()
-            if name.startswith(PREFIX) and value
-        }
-        try:
-            return cls.model_validate(given)
-        except ValidationError as exc:
-            raise BadSettings(exc) from exc
 
     @property
     def drain_limit(self) -> timedelta:
         return timedelta(seconds=self.drain_s)
+
+    @property
+    def further_proxy(self) -> tuple[str, int] | None:
+        """Host and port of ``egress_proxy``."""
+        host, _, port = self.egress_proxy.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None
 
 
 def _usable(what: str, value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from browser_node.hand import Hand
 from browser_node.outbox import UnitWriter
 from browser_node.pool import CHROME_DIED, DRIVER_LOST, Lane, Slot
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
+from egress.listeners import OwnListener
 from fleet.messages import Run
 from fleet.model import CANCEL_GRACE, Outcome
 
@@ -89,11 +90,13 @@ class LiveUnit:
     """A unit that holds a slot of this node. `run` returns after its end was put into the outbox."""
 
     def __init__(
-        self, order: Run, slot: Slot, capture: SlotCapture, out: UnitWriter, services: Services, run_unit: RunUnit
-    ) -> None:
+        self, order: Run, slot: Slot, capture: SlotCapture, way_out: OwnListener, out: UnitWriter,
+        services: Services, run_unit: RunUnit,
+    ) -> None:  # fmt: skip
         self.order = order
-        self._slot, self._capture, self._out = slot, capture, out
-        self._services, self._run_unit = services, run_unit
+        self._slot, self._capture, self._way_out, self._out = slot, capture, way_out, out
+        self._services = replace(services, proxy_url=f"http://{way_out.address}", refusal=way_out.refusal)
+        self._run_unit = run_unit
         self._control = UnitControl()
         self._stage = UnitStage(capture, order.unit)
         self._hand = Hand(lambda: self._stage.page)
@@ -147,6 +150,7 @@ class LiveUnit:
         try:
             async with asyncio.timeout(LEND_TIMEOUT.total_seconds()):
                 lane = await self._slot.lend()
+            self._way_out.lend(self.order.unit, self.order.fence, self._capped)
             async with self._hand:
                 result = await self._supervised(lane)
             await self._slot.due()  # says so before the unit's end does, so the slot is not leased meanwhile
@@ -156,6 +160,7 @@ class LiveUnit:
             for handle in self._force:
                 handle.cancel()
             self._capture.clear()
+            self._way_out.free()
             self._control.wheel.give_back()  # whoever has it: it would lapse after the unit's end, and say so
             if lane is not None:
                 self._slot.give_back(lane)
@@ -164,6 +169,9 @@ class LiveUnit:
         )
         self._out.end(result.outcome, result.error, result.detail, retryable=result.retryable)
         on_over()
+
+    def _capped(self, reason: str) -> None:
+        self._out.log("warning", f"the egress proxy cut or refused a connection: {reason}", code="egress_cap")
 
     async def _supervised(self, lane: Lane) -> UnitResult:
         self._work = asyncio.ensure_future(

@@ -6,16 +6,15 @@ node's egress proxy decides about that; this module refuses early and in words w
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 from control_plane.errors import FieldError, Invalid
 from control_plane.models import StartRequest
-from fleet.addresses import Allowance, is_public, normal_host
+from fleet.addresses import Allowance, BadHost, is_public, normal_host, spelled
+from fleet.destinations import FIRST_FREE_PORT, WEB_PORTS
 
 SITE_PLATFORMS = ("website", "directory")
 """Platforms whose queries are URLs."""
@@ -31,7 +30,6 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".onion", ".test", ".invalid")
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_FIRST_FREE_PORT = 1_024
 
 
 def admit(request: StartRequest, allowance: Allowance) -> StartRequest:
@@ -94,9 +92,9 @@ def refuse_webhook(url: str, allowance: Allowance) -> str | None:
     parts = _split(url)
     assert not isinstance(parts, str)
     host, port = parts
-    if port in DEFAULT_PORTS.values() or port >= _FIRST_FREE_PORT or allowance.target(host, port) is not None:
+    if port in WEB_PORTS or port >= FIRST_FREE_PORT or allowance.target(host, port) is not None:
         return None
-    return f"nothing is posted to port {port}: use 80, 443 or one from {_FIRST_FREE_PORT}"
+    return f"nothing is posted to port {port}: use 80, 443 or one from {FIRST_FREE_PORT}"
 
 
 def _default_platform(queries: list[str]) -> str:
@@ -158,14 +156,8 @@ def _is_name(host: str) -> bool:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address a host spells, in the odd spellings too that browsers take (0x7f.1, 2130706433)."""
+    """The IP address a host spells; None for a name and for what is neither."""
     try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    if not re.fullmatch(r"[0-9a-fx.]+", host):
-        return None
-    try:
-        return IPv4Address(socket.inet_aton(host))
-    except OSError:
+        return spelled(host)
+    except BadHost:
         return None

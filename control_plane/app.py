@@ -22,7 +22,7 @@ from control_plane.enrichment.enricher import Enricher
 from control_plane.enrichment.terms import Terms
 from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
-from control_plane.keyring import ALL_SCOPES, KeyRing
+from control_plane.keyring import ALL_SCOPES, SCALER_SCOPES, KeyRing
 from control_plane.monitor import Monitor
 from control_plane.routes import BLUEPRINTS
 from control_plane.scheduling.limits import Limits
@@ -136,6 +136,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         made.hub.restart()
         if settings.bootstrap_key is not None:
             await ring.create("default", "bootstrap", ALL_SCOPES, settings.bootstrap_key.get_secret_value())
+        if settings.scaler_key is not None:
+            await ring.create("default", "scaler", SCALER_SCOPES, settings.scaler_key.get_secret_value())
 
     @app.before_serving
     async def start() -> None:
@@ -163,6 +165,8 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
                     sender,
                     made.registry,
                     made.enricher,
+                    settings.egress_secret.get_secret_value() if settings.egress_secret else "",
+                    settings.declared_nodes,
                 )
             )
         else:

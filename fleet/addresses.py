@@ -7,6 +7,8 @@ the cloud's metadata address, for ``::127.0.0.1``, ``fec0::1`` and Azure's 168.6
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -48,6 +50,28 @@ _NOT_PUBLIC_6 = tuple(
 )
 
 
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""The upper half of an ISATAP interface identifier; the lower one is an IPv4 address, whatever the prefix."""
+
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}\Z")
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
+LONGEST_NAME = 253
+
+
+class BadHost(FleetError):
+    """A host that is neither a name nor an address."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"{host[:80]!a} is no host: {why}")
+
+
+class BadPrefixes(FleetError):
+    """A list of networks that does not parse."""
+
+    def __init__(self, entry: str) -> None:
+        super().__init__(f"{entry!r} is no network: write prefixes such as '52.94.76.0/22', separated by commas")
+
+
 class BadAllowance(FleetError):
     """A list of local targets that does not parse."""
 
@@ -68,7 +92,61 @@ def is_public(address: str | IPv4Address | IPv6Address) -> bool:
         return not any(parsed in prefix for prefix in _NOT_PUBLIC_4)
     if parsed.scope_id is not None or parsed not in _GLOBAL_UNICAST_6:
         return False
+    if int(parsed) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        return False
     return not any(parsed in prefix for prefix in _NOT_PUBLIC_6)
+
+
+def spelled(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host spells, None for a name. ``host`` is lower case and has no brackets.
+
+    The spellings of IPv4 are those of ``inet_aton``, which browsers share: 127.1, 2130706433, 0x7f.1, 0177.0.0.1. A
+    host whose last label is a number is an address or nothing, as it is to browsers. Raises BadHost.
+    """
+    if ":" in host:
+        try:
+            address = IPv6Address(host)
+        except ValueError as exc:
+            raise BadHost(host, "it does not parse as an IPv6 address") from exc
+        if address.scope_id is not None:
+            raise BadHost(host, "a zone is known on one machine alone")
+        return address
+    if not _NUMBER.match(host.rpartition(".")[2]):
+        return None
+    if not re.fullmatch(r"[0-9a-fx.]+", host):
+        raise BadHost(host, "its last label is a number, and it is no IPv4 address")
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError as exc:
+        raise BadHost(host, "its last label is a number, and it is no IPv4 address") from exc
+
+
+def usable_host(host: str) -> str:
+    """``host`` as it is looked up (`normal_host`). Raises BadHost for what is neither a name nor an address.
+
+    Names are in ASCII: who shows them to people has encoded them (IDNA) before they come here.
+    """
+    usable = normal_host(host)
+    if spelled(usable) is None:
+        if not usable or len(usable) > LONGEST_NAME:
+            raise BadHost(host, f"a name has 1 to {LONGEST_NAME} characters")
+        if not all(map(_LABEL.match, usable.split("."))):
+            raise BadHost(host, "its labels are not 1 to 63 of the characters a-z, 0-9, '-' and '_'")
+    return usable
+
+
+Prefixes = tuple[IPv4Network | IPv6Network, ...]
+
+
+def parse_prefixes(text: str) -> Prefixes:
+    """Networks, separated by commas. Raises BadPrefixes."""
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(ipaddress.ip_network(part))
+        except ValueError as exc:
+            raise BadPrefixes(part) from exc
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,11 +171,13 @@ class Goodbye(Message):
 
 @dataclass(frozen=True, slots=True)
 class Accepted(Message):
-    """The registration of this boot is in force."""
+    """The registration of this boot is in force. ``egress_key`` is what the node's units prove themselves with to an
+    egress proxy of its own (``credentials.node_key``), empty where there is none."""
 
     KIND: ClassVar[str] = "accepted"
     boot: str
     generation: int
+    egress_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,14 @@ class Superseded(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Anew(Message):
+    """The store does not know this registration any more. Give up what runs, and come in anew."""
+
+    KIND: ClassVar[str] = "anew"
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame(Message):
     """One picture of a slot's stage tab.
 
@@ -302,7 +312,7 @@ class Frame(Message):
 
 
 OUT = (Register, Heartbeat, Batch, UnitEnd, SlotChange, Goodbye)
-COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded)
+COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded, Anew)
 
 
 def parse(fields: Fields, known: tuple[type[Message], ...]) -> Message:

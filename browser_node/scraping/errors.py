@@ -6,9 +6,9 @@
     ├── ChromeLost      the whole browser is gone
     └── BadQuery        the query is nothing this source can start from
 
-Codes: ``dns``, ``refused_address``, ``unreachable``, ``tunnel``, ``tls``, ``page_timeout``, ``redirect_loop``,
-``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``, ``blocked``,
-``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
+Codes: ``dns``, ``refused_address``, ``egress_cap``, ``unreachable``, ``tunnel``, ``tls``, ``page_timeout``,
+``redirect_loop``, ``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``,
+``blocked``, ``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from egress.refused import CAP, HEADER, SPENT
 from fleet.errors import FleetError
 
-EGRESS_HEADER = "x-leadfleet-egress"
+EGRESS_HEADER = HEADER.lower()
 """Set by the egress proxy on answers that are its own and not the site's."""
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
@@ -103,6 +104,8 @@ def from_status(status: int, headers: Mapping[str, str], url: str) -> VisitFaile
 def from_egress(status: int, reason: str, url: str) -> VisitFailed:
     """What the egress proxy said about ``url`` instead of connecting to it."""
     reason = reason[:200]
+    if reason.startswith(CAP):
+        return VisitFailed("egress_cap", f"{url} was not reached: {reason}", retryable=not reason.startswith(SPENT))
     if status in {400, 403} or reason.startswith("refused"):
         return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
     if "unknown name" in reason:

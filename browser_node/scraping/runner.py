@@ -29,6 +29,7 @@ from browser_node.scraping.sources.base import Link, PageView, Reads, Source, St
 from browser_node.scraping.tab import Snapshot, Tab
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
 from browser_node.scraping.urls import origin_of
+from egress.refused import SPENT
 from fleet import ids
 from fleet.cancellation import end_all
 from fleet.messages import Run
@@ -222,11 +223,12 @@ class _UnitRun:
         return tab
 
     def _explained(self, failure: VisitFailed, visit: Visit) -> VisitFailed:
-        """Chrome says of a refused tunnel only that it failed; the egress proxy knows why."""
-        if failure.code != "tunnel":
-            return failure
+        """Chrome says of a refused tunnel only that it failed, and of a unit that was cut off nothing; the egress proxy
+        knows why."""
         reason = self._services.refusal(urlsplit(visit.url).hostname or "")
-        return from_egress(502, reason, visit.url) if reason else failure
+        if failure.code == "tunnel" or reason.startswith(SPENT):
+            return from_egress(502, reason, visit.url) if reason else failure
+        return failure
 
     async def _read(self, tab: Tab, visit: Visit) -> _Read:
         rules = await self._rules(visit.url)

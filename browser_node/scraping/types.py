@@ -89,10 +89,10 @@ class UnitControl:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What units share. Made once per node; ``dataclasses.replace`` gives a unit its own ``proxy_url``.
+    """What units share. Made once per node; ``dataclasses.replace`` gives a unit its slot's ``proxy_url``.
 
-    ``proxy_url`` is the egress proxy with credentials, empty for none; every request of ``http`` is made
-    through it. ``refusal`` says why the proxy last refused a host, empty when it did not: Chrome hides it for https.
+    ``proxy_url`` is the egress proxy, empty for none; every request of ``http`` is made through it. ``refusal`` says
+    why the proxy last refused a host, empty when it did not: Chrome hides it for https.
     """
 
     extractor: Extractor

@@ -21,10 +21,9 @@ from pydantic import ValidationError
 
 from control_plane.erasure.registry import Registry
 from control_plane.erasure.withholding import withhold
-from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Question, Result, Scripts
-from fleet import ids, messages
+from fleet import credentials, ids, messages
 from fleet.connect import Store
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
@@ -80,11 +79,14 @@ class Ingest:
         registry: Registry,
         *,
         enrich: bool,
+        egress_secret: str = "",
     ) -> None:
-        """``enrich``: leads get the rules' enrichment, and a model is owed a question about them."""
+        """``enrich``: leads get the rules' enrichment, and a model is owed a question about them. ``egress_secret`` is
+        that of the egress proxy, which nodes get their keys from."""
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
         self._presence, self._registry, self._enrich = presence, registry, enrich
-        self._admittance = Admittance(client, keys, scripts)
+        self._egress_secret = egress_secret
+        self._admittance = presence.admittance
         self._facts: dict[str, UnitFacts] = {}
         self._nodes: dict[bytes, str] = {}
         self._cursors: dict[bytes, str] = {}
@@ -135,7 +137,8 @@ class Ingest:
                 return await self._scripts.heartbeat(node, entry, _checked_heartbeat(message))
             case Register():
                 log.info("a node registers", node=node, boot=message.boot, slots=len(message.slots))
-                return await self._scripts.register(node, entry, _checked_registration(message))
+                key = credentials.node_key(self._egress_secret, node) if self._egress_secret else ""
+                return await self._scripts.register(node, entry, _checked_registration(message), key)
             case SlotChange():
                 return await self._scripts.slot_change(node, entry, message)
             case Goodbye():

@@ -8,9 +8,7 @@ receiver's.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -19,7 +17,15 @@ import aiohttp
 
 from control_plane.admission import DEFAULT_PORTS, refuse_webhook
 from control_plane.webhooks.verdict import Answered, Unreached
-from fleet.addresses import Allowance, is_public
+from fleet.addresses import Allowance
+from fleet.destinations import (
+    Destination,
+    Destinations,
+    ForbiddenAddress,
+    NoDestination,
+    Resolve,
+    UnknownName,
+)
 
 TIMEOUT = timedelta(seconds=10)
 """From the look-up of the name to the status of the answer."""
@@ -31,12 +37,6 @@ ADDRESSES_TRIED = 3
 
 READ_AHEAD = 4 << 10
 """Bytes of an answer's body that may arrive before it is cut off. None is read: its status is all that counts."""
-
-LOOKUPS = 32
-"""Threads for names. Ours, not the loop's: a name server that stalls must not keep other look-ups of the process."""
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""All addresses of a host; raises OSError or UnicodeError for a name that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Post:
 
     def __init__(self, allowance: Allowance, resolve: Resolve | None = None) -> None:
         self._allowance = allowance
-        self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="webhook-names")
-        self._resolve = resolve or self._look_up
+        # receivers are seldom the same, and one that has moved is to be found at the next attempt
+        self._destinations = Destinations(allowance, resolve=resolve, fresh=timedelta(0))
         self._session = aiohttp.ClientSession(
             # Receivers are many and seldom the same: no connection is kept, and how many there are is the sender's.
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -83,8 +83,8 @@ class Post:
         )
 
     async def aclose(self) -> None:
+        self._destinations.close()
         await self._session.close()
-        self._lookups.shutdown(wait=False, cancel_futures=True)
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered | Unreached:
         """POST ``body`` to ``url``; answers within TIMEOUT and raises nothing."""
@@ -95,33 +95,29 @@ class Post:
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
                 found = await self._destination(target)
-                return found if isinstance(found, Unreached) else await self._exchange(target, *found, headers, body)
+                return found if isinstance(found, Unreached) else await self._exchange(target, found, headers, body)
         except TimeoutError:
             return Unreached(f"{target.host} did not answer within {TIMEOUT.total_seconds():g} s")
 
-    async def _destination(self, target: Target) -> tuple[list[str], int] | Unreached:
-        """Addresses and port to connect to: what was allowed by name, or the name's own when all are public."""
-        host, port = target.host, target.port
-        allowed = self._allowance.target(host, port)
-        if allowed is not None:
-            return [allowed[0]], allowed[1]
+    async def _destination(self, target: Target) -> Destination | Unreached:
         try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError):
-            return Unreached(f"the name {host} is not known")
-        if not addresses or not all(map(is_public, addresses)):
-            return Unreached(f"{host} leads to an address that is not on the public Internet")
-        return addresses[:ADDRESSES_TRIED], port
+            return await self._destinations.find(target.host, target.port)
+        except UnknownName:
+            return Unreached(f"the name {target.host} is not known")
+        except ForbiddenAddress:
+            return Unreached(f"{target.host} leads to an address that is not on the public Internet")
+        except NoDestination as exc:
+            return Unreached(f"{target.host} cannot be reached: {exc}")
 
     async def _exchange(
-        self, target: Target, addresses: list[str], port: int, headers: Mapping[str, str], body: bytes
+        self, target: Target, destination: Destination, headers: Mapping[str, str], body: bytes
     ) -> Answered | Unreached:
         """Ask the first address that takes the connection; what fails after that is not tried elsewhere."""
         unreached = Unreached("")
-        for address in addresses:
+        for address in destination.addresses[:ADDRESSES_TRIED]:
             try:
                 async with self._session.post(
-                    target.at(address, port),
+                    target.at(address, destination.port),
                     headers={**headers, "Host": target.authority},
                     server_hostname=target.host,
                     data=body,
@@ -134,13 +130,6 @@ class Post:
             except aiohttp.ClientError as exc:
                 return Unreached(_in_words(exc, target.host))
         return unreached
-
-    async def _look_up(self, host: str, port: int) -> list[str]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._lookups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _in_words(error: aiohttp.ClientError, host: str) -> str:

@@ -19,5 +19,7 @@ lock() {
 lock control-plane pyproject.toml --extra control-plane
 lock node pyproject.toml --extra node
 lock dev pyproject.toml --all-extras --group dev
+# the egress proxy alone: what the agent that has it inside was tested with
+lock egress --group egress --constraint requirements/dev.lock
 # comes on top of dev, whose versions it shares
 lock browsers --group browsers --constraint requirements/dev.lock

@@ -12,7 +12,7 @@ from pathlib import Path
 from control_plane.local_state import REPOSITORY
 from fleet import PROTOCOL_VERSION
 
-PACKAGES = ("browser_node", "control_plane", "fleet", "infra", "leads")
+PACKAGES = ("browser_node", "control_plane", "egress", "fleet", "infra", "leads")
 NEXT = PROTOCOL_VERSION + 1
 
 _CHANGES = {

@@ -12,7 +12,9 @@ from tests.support import REPOSITORY
 
 NODE = REPOSITORY / "Dockerfile.node"
 CONTROL_PLANE = REPOSITORY / "infra" / "Dockerfile.control_plane"
+EGRESS = REPOSITORY / "infra" / "Dockerfile.egress"
 
+ALL = pytest.mark.parametrize("dockerfile", [NODE, CONTROL_PLANE, EGRESS], ids=lambda path: path.name)
 BOTH = pytest.mark.parametrize("dockerfile", [NODE, CONTROL_PLANE], ids=lambda path: path.name)
 
 # a tag is needed: `FROM debian` is whatever is newest when the image is built
@@ -47,19 +49,28 @@ def final_stage(path: Path) -> list[Instruction]:
 
 
 def test_a_node_gets_its_packages_and_their_lock_alone() -> None:
-    assert copied(NODE) == {"browser_node/", "fleet/", "leads/", "requirements/node.lock", *TOOLS}
+    assert copied(NODE) == {"browser_node/", "egress/", "fleet/", "leads/", "requirements/node.lock", *TOOLS}
 
 
 def test_a_replica_gets_its_packages_and_their_lock_alone() -> None:
     assert copied(CONTROL_PLANE) == {"control_plane/", "fleet/", "leads/", "requirements/control-plane.lock", *TOOLS}
 
 
-@BOTH
+def test_the_egress_proxy_gets_its_packages_and_their_lock_alone() -> None:
+    assert copied(EGRESS) == {"egress/", "fleet/", "requirements/egress.lock", *TOOLS}
+
+
+def test_the_egress_proxy_is_the_first_process_and_writes_nothing() -> None:
+    assert arguments(EGRESS, "ENTRYPOINT") == arguments(EGRESS, "VOLUME") == []
+    assert json.loads(dict(final_stage(EGRESS))["CMD"]) == ["python", "-m", "egress"]
+
+
+@ALL
 def test_nothing_is_added_from_elsewhere(dockerfile: Path) -> None:
     assert arguments(dockerfile, "ADD") == []
 
 
-@BOTH
+@ALL
 def test_what_is_copied_exists_and_reaches_the_engine(dockerfile: Path) -> None:
     allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for source in copied(dockerfile):
@@ -67,7 +78,7 @@ def test_what_is_copied_exists_and_reaches_the_engine(dockerfile: Path) -> None:
         assert {source.rstrip("/"), Path(source).parts[0]} & allowed
 
 
-@BOTH
+@ALL
 def test_the_base_image_is_named_by_tag(dockerfile: Path) -> None:
     defaults = dict(argument.split("=", 1) for argument in arguments(dockerfile, "ARG"))
     bases = {argument.split()[0] for argument in arguments(dockerfile, "FROM")} - {"scratch"}
@@ -76,7 +87,7 @@ def test_the_base_image_is_named_by_tag(dockerfile: Path) -> None:
     assert all(TAGGED.match(base) and not base.endswith(":latest") for base in named)
 
 
-@BOTH
+@ALL
 def test_the_last_stage_holds_what_was_left_and_nothing_below(dockerfile: Path) -> None:
     """A layer hides what it removes; only an image from nothing is without it."""
     stage = final_stage(dockerfile)
@@ -85,7 +96,7 @@ def test_the_last_stage_holds_what_was_left_and_nothing_below(dockerfile: Path) 
     assert not [name for name, _ in stage if name == "RUN"], "there is no shell that could run it"
 
 
-@BOTH
+@ALL
 def test_every_python_package_is_pinned_by_hash(dockerfile: Path) -> None:
     installs = re.findall(r"pip\b[^&]*\binstall\b[^&]*", " && ".join(arguments(dockerfile, "RUN")))
     assert len(installs) == 1
@@ -93,7 +104,7 @@ def test_every_python_package_is_pinned_by_hash(dockerfile: Path) -> None:
     assert "--only-binary :all:" in installs[0]
 
 
-@BOTH
+@ALL
 def test_it_does_not_run_as_root(dockerfile: Path) -> None:
     names = [name for name, _ in final_stage(dockerfile)]
     (user,) = [argument for name, argument in final_stage(dockerfile) if name == "USER"]
@@ -111,7 +122,7 @@ def test_an_init_reaps_and_the_program_gets_the_signals(dockerfile: Path) -> Non
     assert (REPOSITORY / module[2] / "__main__.py").exists()
 
 
-@BOTH
+@ALL
 def test_its_health_is_asked(dockerfile: Path) -> None:
     (check,) = arguments(dockerfile, "HEALTHCHECK")
     command = json.loads(check.partition("CMD ")[2])
@@ -130,7 +141,7 @@ def test_the_state_directory_is_a_volume_of_its_user(dockerfile: Path) -> None:
     assert "install -d -o 10001 -g 10001 -m 0700 /state" in (REPOSITORY / "infra/image_user.sh").read_text()
 
 
-@BOTH
+@ALL
 def test_no_setting_that_is_secret_is_baked_in(dockerfile: Path) -> None:
     baked = " ".join(arguments(dockerfile, "ENV") + arguments(dockerfile, "ARG"))
     assert not re.search(r"PASSWORD|SECRET|KEY|TOKEN|_URL=", baked)

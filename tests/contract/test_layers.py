@@ -1,4 +1,5 @@
-"""Imports point one way: machines → leads, fleet; those two → nobody of ours; machines never each other."""
+"""Imports point one way: machines → leads, fleet; those two → nobody of ours; machines never each other. The egress
+proxy is a part of the node as well as a machine of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ import pytest
 
 from tests.support import REPOSITORY
 
-PACKAGES = frozenset({"browser_node", "control_plane", "fleet", "infra", "leads"})
+PACKAGES = frozenset({"browser_node", "control_plane", "egress", "fleet", "infra", "leads"})
 
 MAY_IMPORT = {
     "fleet": set(),
     "leads": set(),
-    "browser_node": {"fleet", "leads"},
+    "egress": {"fleet"},
+    "browser_node": {"egress", "fleet", "leads"},
     "control_plane": {"fleet", "leads"},
     "infra": PACKAGES,
 }

@@ -18,7 +18,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 EXTRAS = {"control-plane": ["control-plane"], "node": ["node"], "dev": ["control-plane", "node", "local"]}
 
-LOCKS = [*EXTRAS, "browsers"]
+LOCKS = [*EXTRAS, "browsers", "egress"]
 
 # parts of what is declared: botocore belongs to aiobotocore, werkzeug to Quart, typing_extensions to pydantic
 BROUGHT_ALONG = {"botocore", "typing-extensions", "werkzeug"}
@@ -66,6 +66,7 @@ def test_every_pin_has_a_hash_and_nothing_else_is_in_a_lock(name: str) -> None:
     [
         ("fleet", "node"),
         ("leads", "node"),
+        ("egress", "egress"),
         ("browser_node", "node"),
         ("control_plane", "control-plane"),
         ("infra", "dev"),
@@ -83,7 +84,7 @@ def test_what_a_package_imports_is_declared(package: str, name: str) -> None:
     assert undeclared == set()
 
 
-@pytest.mark.parametrize("name", ["control-plane", "node"])
+@pytest.mark.parametrize("name", ["control-plane", "egress", "node"])
 def test_the_images_run_what_the_tests_ran(name: str) -> None:
     tested = set(re.findall(r"^\S+==\S+", lock_text("dev"), re.MULTILINE))
     assert set(re.findall(r"^\S+==\S+", lock_text(name), re.MULTILINE)) <= tested

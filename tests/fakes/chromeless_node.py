@@ -13,9 +13,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import urljoin
 
@@ -72,7 +71,7 @@ class NoChromes:
 class ChromelessNode(Node):
     """A node whose pool needs nothing."""
 
-    def _pool(self, state: Path, proxy: str) -> Pool:
+    def _pool(self, state: Path, proxies: Sequence[str]) -> Pool:
         return cast("Pool", NoChromes(self._settings.slots))
 
 
@@ -81,7 +80,8 @@ async def services(
     proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
 ) -> AsyncIterator[Services]:
     async with aiohttp.ClientSession() as http:
-        yield cast("Services", SimpleNamespace(http=http, proxy_url=proxy_url))
+        nothing = cast("Any", None)
+        yield Services(nothing, nothing, nothing, http, proxy_url, refusal)
 
 
 async def run_unit(

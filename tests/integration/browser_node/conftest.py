@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -95,7 +94,8 @@ async def site() -> AsyncIterator[Site]:
 @asynccontextmanager
 async def no_services(proxy_url: str, **_: Any) -> AsyncIterator[Services]:
     """Units of these tests use their context only."""
-    yield cast("Services", SimpleNamespace(proxy_url=proxy_url))
+    nothing = cast("Any", None)
+    yield Services(nothing, nothing, nothing, nothing, proxy_url)
 
 
 StartNode = Callable[..., Awaitable[tuple[Node, "asyncio.Task[None]"]]]

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from control_plane.webhooks import post
-from control_plane.webhooks.post import Post, Resolve, Target
+from control_plane.webhooks.post import Post, Target
 from control_plane.webhooks.verdict import Answered, Unreached
+from fleet import destinations
 from fleet.addresses import Allowance
+from fleet.destinations import Resolve
 from tests.integration.control_plane.webhooks.conftest import OpenReceiver, Receiver
 
 OpenPost = Callable[..., Post]
@@ -41,7 +43,7 @@ def answers(*turns: list[str]) -> tuple[Resolve, list[str]]:
     """A name server with one answer a question, and the names it was asked for."""
     asked: list[str] = []
 
-    async def resolve(host: str, port: int) -> list[str]:
+    async def resolve(host: str) -> list[str]:
         asked.append(host)
         return turns[len(asked) - 1]
 
@@ -53,9 +55,9 @@ def answers(*turns: list[str]) -> tuple[Resolve, list[str]]:
 
 @pytest.mark.parametrize(
     "found",
-    [["127.0.0.1"], ["::1"], ["10.1.2.3"], ["169.254.169.254"], ["8.8.8.8", "127.0.0.1"], ["127.0.0.1", "8.8.8.8"], []],
+    [["127.0.0.1"], ["::1"], ["10.1.2.3"], ["169.254.169.254"], ["64:ff9b::a9fe:a9fe", "127.0.0.1"]],
 )
-async def test_one_address_that_is_not_public_refuses_the_name(
+async def test_a_name_without_a_public_address_is_refused(
     open_post: OpenPost, receiver: Receiver, found: list[str]
 ) -> None:
     resolve, asked = answers(found)
@@ -88,18 +90,20 @@ async def test_what_admission_would_have_let_pass_is_refused_by_its_address(
 
 
 async def test_a_name_that_is_not_known_is_told(open_post: OpenPost) -> None:
-    async def unknown(host: str, port: int) -> list[str]:
+    async def unknown(host: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    outcome = await open_post(resolve=unknown).send("https://nowhere.example.com/", {}, b"{}")
-    assert outcome == Unreached("the name nowhere.example.com is not known")
+    for resolve in (unknown, answers([])[0]):
+        outcome = await open_post(resolve=resolve).send("https://nowhere.example.com/", {}, b"{}")
+        assert outcome == Unreached("the name nowhere.example.com is not known")
 
 
 async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
     open_post: OpenPost, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that turns to another address after the look-up; loopback stands for the Internet here."""
-    monkeypatch.setattr(post, "is_public", lambda address: address.startswith("127."))
+    monkeypatch.setattr(destinations, "is_public", lambda address: address.startswith("127."))
+    monkeypatch.setattr(destinations, "is_this_machine", lambda address: False)
     resolve, asked = answers(["127.0.0.2", "127.0.0.1"])  # nobody listens on the first
     sent = await open_post(resolve=resolve).send(f"http://Hook.Example.com:{receiver.port}/a?b=c#d", {}, b"{}")
     assert sent == Answered(204)
@@ -175,7 +179,7 @@ async def test_a_receiver_that_does_not_answer_is_given_up(
         "hook.test did not answer within 0.2 s"
     )
 
-    async def never(host: str, port: int) -> list[str]:
+    async def never(host: str) -> list[str]:
         await asyncio.Event().wait()
         return []
 

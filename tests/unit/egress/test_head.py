@@ -1,10 +1,11 @@
-"""browser_node.egress: what the proxy reads from a request head, and what it will not pass on."""
+"""egress.head: what the proxy reads from a request head, and what it will not pass on."""
 
 from __future__ import annotations
 
 import pytest
 
-from browser_node.egress import Refused, parse_head
+from egress.head import parse_head
+from egress.refused import Refused
 
 
 def head(*lines: str) -> bytes:
@@ -14,7 +15,7 @@ def head(*lines: str) -> bytes:
 def test_absolute_form_becomes_origin_form_without_the_hops_own_headers() -> None:
     request = parse_head(
         head(
-            "GET http://user:pw@Shop.example:8080/a%20b?q=1 HTTP/1.1",
+            "GET http://Shop.example:8080/a%20b?q=1 HTTP/1.1",
             "Host: somewhere-else.example",
             "Proxy-Connection: keep-alive",
             "Proxy-Authorization: Basic c2VjcmV0",

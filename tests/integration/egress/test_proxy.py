@@ -1,0 +1,183 @@
+"""The egress proxy on real sockets: what it reaches, what it refuses, and how a connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from egress.access import Access
+from egress.listeners import OwnListener
+from egress.proxy import EgressProxy
+from egress.routes import Direct
+from egress.shares import Limits
+from fleet.addresses import Allowance
+from fleet.destinations import Destinations, Resolve
+from tests.integration.browser_node.conftest import Site
+
+
+class Running:
+    """A proxy as an agent has it, with one listener."""
+
+    def __init__(self, allowance: str, limits: Limits, resolve: Resolve | None) -> None:
+        self.accesses: list[Access] = []
+        destinations = Destinations(Allowance.parse(allowance), resolve=resolve)
+        self.proxy = EgressProxy(Direct(destinations, limits.connect), limits, self.accesses.append)
+        self.listener: OwnListener = self.proxy.own_listener("n1")
+        self.port = 0
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """``await start(allowance, limits, resolve)``."""
+    started: list[Running] = []
+
+    async def run(allowance: str = "", limits: Limits | None = None, resolve: Resolve | None = None) -> Running:
+        running = Running(allowance, limits or Limits(), resolve)
+        running.port = int((await running.proxy.listen(running.listener)).rpartition(":")[2])
+        started.append(running)
+        return running
+
+    yield run
+    for running in started:
+        await running.proxy.stop()
+
+
+@pytest.fixture
+async def proxy(site: Site, start: Start) -> Running:
+    return await start(site.allowance)
+
+
+async def say(port: int, request: bytes) -> bytes:
+    """Send and read until the proxy closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def get(port: int, url: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    status = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    writer.close()
+    await writer.wait_closed()
+    return status
+
+
+NOT_PUBLIC = [
+    "127.0.0.1:{site}",
+    "localhost:{site}",
+    "[::1]:{site}",
+    "0.0.0.0:{site}",
+    "[::ffff:127.0.0.1]:{site}",
+    "127.1:{site}",
+    "2130706433:{site}",
+    "169.254.169.254:80",
+    "10.0.0.1:443",
+    "192.168.1.1:8080",
+    "[fd00:ec2::254]:80",
+    "[64:ff9b::a9fe:a9fe]:80",
+    "[2002:a9fe:a9fe::]:80",
+    "168.63.129.16:80",
+    "100.100.100.200:80",
+]
+
+
+@pytest.mark.parametrize("target", NOT_PUBLIC)
+async def test_what_is_not_public_is_refused_with_the_reason(proxy: Running, site: Site, target: str) -> None:
+    authority = target.format(site=site.port)
+    answer = await get(proxy.port, f"http://{authority}/")
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"X-Leadfleet-Egress: refused non-public address" in answer
+    tunnel = await say(proxy.port, f"CONNECT {authority} HTTP/1.1\r\n\r\n".encode())
+    assert tunnel.startswith(b"HTTP/1.1 403 ")
+    assert site.asked == []
+
+
+async def test_a_name_that_resolves_to_loopback_is_refused_whatever_it_said_before(site: Site, start: Start) -> None:
+    """Rebinding: the check is on the address that is connected to, not on an earlier answer for the name."""
+
+    async def rebound(host: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    running = await start(resolve=rebound)
+    answer = await get(running.port, f"http://rebind.example:{site.port}/")
+    assert b"refused non-public address 127.0.0.1" in answer
+    assert running.listener.refusal("rebind.example") == "refused non-public address 127.0.0.1"
+
+
+@pytest.mark.parametrize("port", [22, 25, 110, 143, 445, 993])
+async def test_ports_that_are_no_web_are_refused(proxy: Running, port: int) -> None:
+    assert b"refused port" in await say(proxy.port, f"CONNECT 1.1.1.1:{port} HTTP/1.1\r\n\r\n".encode())
+
+
+async def test_an_unknown_name_and_a_closed_port_are_the_sites_fault(proxy: Running, start: Start) -> None:
+    assert b" 502 " in await get(proxy.port, "http://nowhere.invalid/")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        allowed = await start(f"closed.test=127.0.0.1:{closed.getsockname()[1]}")
+        assert b" 502 " in await get(allowed.port, "http://closed.test/")
+
+
+async def test_one_connection_speaks_to_one_origin(proxy: Running, site: Site) -> None:
+    """Else what the first origin sends too much is taken for the answer of the second one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    for path in ("1", "2"):
+        writer.write(f"GET http://a.site.test/{path} HTTP/1.1\r\nHost: evil.example\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"</h1>"), 10)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    writer.write(b"GET http://b.site.test/3 HTTP/1.1\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 421 ")
+    writer.close()
+    await writer.wait_closed()
+    assert site.asked == ["GET a.site.test/1", "GET a.site.test/2"]
+
+
+async def test_bodies_arrive_whole_chunked_or_not(proxy: Running, site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"POST http://a.site.test/1 HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+    await asyncio.wait_for(reader.readuntil(b"</h1>"), 10)
+    writer.write(
+        b"POST http://a.site.test/2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n"
+    )
+    await asyncio.wait_for(reader.readuntil(b"</h1>"), 10)
+    writer.close()
+    await writer.wait_closed()
+    assert site.bodies == [b"x" * 200_000, b"hello!"]
+
+
+async def test_a_tunnel_passes_bytes_both_ways(proxy: Running, site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"CONNECT a.site.test:443 HTTP/1.1\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"GET /through HTTP/1.1\r\nHost: a.site.test\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"</h1>"), 10)
+    writer.close()
+    await writer.wait_closed()
+    assert site.asked == ["GET a.site.test/through"]
+
+
+async def test_a_connection_is_cut_at_its_byte_limit_and_when_it_is_silent(site: Site, start: Start) -> None:
+    quiet = timedelta(seconds=0.2)
+    running = await start(site.allowance, Limits(connection_bytes=100, idle=quiet, head=quiet))
+    answer = await say(running.port, b"GET http://a.site.test/ HTTP/1.1\r\n\r\n")
+    assert b"</h1>" in answer  # one read is not cut in the middle; the connection is closed behind it
+    assert b" 408 " in await say(running.port, b"GET http://a.site.test/ HT")
+    assert [access.verdict for access in running.accesses] == ["cut", "refused"]
+
+
+async def test_past_the_limit_of_connections_it_says_so(site: Site, start: Start) -> None:
+    running = await start(site.allowance, Limits(connections=1))
+    _, held = await asyncio.open_connection("127.0.0.1", running.port)
+    assert b" 503 " in await say(running.port, b"")
+    held.close()
+    await held.wait_closed()
