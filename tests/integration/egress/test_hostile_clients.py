@@ -156,13 +156,13 @@ NO_CHUNKS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("body", NO_CHUNKS, ids=lambda body: repr(body[:12]))
-def test_chunks_that_are_none_end_the_connection(proxied: World, body: bytes) -> None:
+@pytest.mark.parametrize("number", range(len(NO_CHUNKS)))
+def test_chunks_that_are_none_end_the_connection(proxied: World, number: int) -> None:
     """Whatever followed would be a request to one side and a body to the other."""
-    answer, visits = asked(proxied, head(POST, CHUNKED) + body + SMUGGLED)
+    first = f"POST http://site.example/chunks/{number} HTTP/1.1"  # a site may hear of it after the proxy has hung up
+    answer, visits = asked(proxied, head(first, CHUNKED) + NO_CHUNKS[number] + SMUGGLED)
     assert answer.count(b"HTTP/1.1 ") <= 1
-    assert all(visit.split(" ")[1:] == ["site.example", "/"] for visit in visits)
-    assert len(visits) <= 1
+    assert not [visit for visit in visits if " site.example /chunks/" not in visit]
 
 
 def test_the_proxy_is_well_after_all_of_it(proxied: World) -> None:
