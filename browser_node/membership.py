@@ -1,4 +1,4 @@
-"""How a node gets in: it knocks with the hash of a password of its own, and tries it until it is let in."""
+"""How a node gets in: it knocks with the hash of its password, and tries that until it is let in."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ log = structlog.get_logger(__name__)
 class Membership:
     """The node's identity towards the store."""
 
-    def __init__(self, join_url: str, keys: Keys, node: str, state: Path) -> None:
-        self._join_url, self._keys, self._node = join_url, keys, node
-        self._password = own_password(state / "password")
-        self.url = as_user(join_url, f"node-{node}", self._password)
+    def __init__(self, join_url: str, keys: Keys, node: str, password: str) -> None:
+        self._join_url, self._keys, self._node, self._password = join_url, keys, node, password
+        self.url = as_user(join_url, f"node-{node}", password)
 
     async def enter(self, boot: str) -> None:
-        """Return once the store lets this node in; knocks and waits for as long as it takes."""
+        """Return once the store lets this node in; knocks and waits for as long as it takes.
+
+        It knocks before all else: a password that works already opens the store, but only a knock has anybody read
+        what this node writes there.
+        """
         loop = asyncio.get_running_loop()
-        knocked = -KNOCK_AGAIN.total_seconds()
+        knocked = loop.time() if await self._knock(boot) else -KNOCK_AGAIN.total_seconds()
         while not await self._let_in():
             if loop.time() - knocked >= KNOCK_AGAIN.total_seconds() and await self._knock(boot):
                 knocked = loop.time()

@@ -19,7 +19,7 @@ from browser_node.capture import SlotCapture
 from browser_node.chrome import ChromeSpec, delete
 from browser_node.chrome_binary import ChromeBinary, chrome_version
 from browser_node.driver import Driver
-from browser_node.membership import Membership
+from browser_node.membership import Membership, own_password
 from browser_node.pool import Pool, RecycleAfter, Slot
 from browser_node.sandbox import Sandbox, SandboxMissing, probe
 from browser_node.scraping.types import Services
@@ -106,7 +106,7 @@ class Node:
             left = await asyncio.to_thread(_clean, state)
             if left:
                 log.warning("leftovers_killed", processes=left)
-            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, state)
+            membership = Membership(self._settings.join_url, self._keys, self._settings.node_id, self._password(state))
             allowance = Allowance.parse(self._settings.egress_allow)
             way_out = WayOut(self._settings)
             try:
@@ -133,6 +133,10 @@ class Node:
             "registered": self._session is not None and self._session.accepted.is_set(),
             "sandbox": self._sandbox.name,
         }
+
+    def _password(self, state: Path) -> str:
+        given = self._settings.node_password
+        return own_password(state / "password") if given is None else given.get_secret_value()
 
     def _examined(self) -> Sandbox:
         sandbox = probe()

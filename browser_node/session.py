@@ -31,6 +31,7 @@ from fleet.errors import FleetError
 from fleet.keys import Keys
 from fleet.messages import (
     Accepted,
+    Anew,
     Cancel,
     Drain,
     Goodbye,
@@ -218,6 +219,8 @@ class Session:
             case Drain():
                 log.info("drain_commanded")
                 self.drain()
+            case Anew():
+                self._fenced("the store does not know this registration any more")
             case Superseded():
                 if not self._over.done():
                     self._stop_all(FENCE, "superseded")

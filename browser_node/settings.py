@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from egress.settings import Rules
 from fleet import ids
@@ -40,6 +40,11 @@ class Settings(Rules):
     )
     fleet: str = Field("local", description="name of the fleet")
     node_id: str = Field(default_factory=_default_node_id, description="name of this node, unique in the fleet")
+    node_password: SecretStr | None = Field(
+        None,
+        description="password of this node's Valkey user, where users are declared; absent: one of its own making",
+        min_length=16,
+    )
     state: Path = Field(Path(".state/node"), description="directory of profiles and of the node's own password")
     address: str = Field("", description="address of this machine as others reach it, shown to operators")
     labels: Labels = Field((), description="what units may ask for; every node also has `any`")

@@ -6,7 +6,7 @@ None is a leader: each role does the same on all replicas, and the scripts see t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 import structlog
@@ -51,9 +51,10 @@ class Background:
         registry: Registry,
         enricher: Enricher | None = None,
         egress_secret: str = "",
+        declared_nodes: Collection[str] = (),
     ) -> None:
         self._blocking = blocking_client(url, name=f"{replica}-ingest", block=BLOCK)
-        self._presence = Presence(client, keys, scripts, replica, prepare)
+        self._presence = Presence(client, keys, scripts, replica, prepare, declared_nodes)
         self._ingest = Ingest(
             client,
             self._blocking,

@@ -44,6 +44,8 @@ ALL_SCOPES = frozenset(
 OPERATOR_SCOPES = frozenset({"tenants:write", "fleet:write"})
 """What reaches past a tenant: a key for another tenant has these only when they are asked for by name."""
 
+SCALER_SCOPES = frozenset({"fleet:read", "fleet:write"})
+
 CACHE = timedelta(seconds=3)
 """How long a look-up is remembered: a revoked key is refused after this at the latest."""
 

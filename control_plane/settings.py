@@ -14,7 +14,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fleet import ids
 from fleet.environment import PREFIX, from_files
+from fleet.errors import BadName
 from fleet.model import UNIT_IDLE
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -63,6 +65,16 @@ class Settings(BaseSettings):
     bootstrap_key: SecretStr | None = Field(
         None, description="an API key of tenant `default` with all scopes, stored at start"
     )
+    scaler_key: SecretStr | None = Field(
+        None,
+        description="an API key that sees nodes and drains them and can do nothing else, stored at start",
+        min_length=16,
+    )
+    declared_nodes: Names = Field(
+        (),
+        description="nodes whose Valkey users are there beforehand, by commas; no others are let in, "
+        "and no user is made. Empty: a user is made for each node that knocks",
+    )
     allowed_origins: Names = Field(
         ("http://localhost:3000",), description="browser origins that may call, besides the console's own"
     )
@@ -76,6 +88,10 @@ class Settings(BaseSettings):
         None,
         description="the egress proxy's secret, which nodes get their keys from; absent: nodes go out by themselves",
         min_length=16,
+    )
+
+    egress_proxy: str = Field(
+        "", description="`host:port` of the egress proxy that webhooks leave through; empty: they leave directly"
     )
 
     # How much.
@@ -159,7 +175,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _Files(settings_cls)
 
-    @field_validator("allowed_origins", "allowed_hosts", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "declared_nodes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -175,6 +191,14 @@ class Settings(BaseSettings):
     def _seconds(cls, value: object) -> object:
         """``"600"`` is 600 seconds; pydantic alone would want ISO 8601."""
         return timedelta(seconds=float(value)) if isinstance(value, str) and value.isdecimal() else value
+
+    @field_validator("declared_nodes")
+    @classmethod
+    def _usable_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(ids.name("node", node) for node in value)
+        except BadName as exc:
+            raise ValueError(str(exc)) from exc
 
     @model_validator(mode="after")
     def _no_auth_only_on_loopback(self) -> Self:
@@ -206,6 +230,17 @@ class Settings(BaseSettings):
         if parts.username is not None:
             raise ValueError("must hold no user or password: the key goes into LEADFLEET_ENRICHMENT_KEY")
         return value
+
+    @model_validator(mode="after")
+    def _proxy_with_a_secret(self) -> Self:
+        if not self.egress_proxy:
+            return self
+        host, _, port = self.egress_proxy.rpartition(":")
+        if not host or set("/@ ") & set(host) or not port.isdecimal() or int(port) >= 1 << 16:
+            raise ValueError("LEADFLEET_EGRESS_PROXY must look like egress:3128, without a scheme")
+        if self.egress_secret is None:
+            raise ValueError("LEADFLEET_EGRESS_PROXY is set: the proxy knows us by LEADFLEET_EGRESS_SECRET, set it too")
+        return self
 
     @model_validator(mode="after")
     def _endpoint_with_a_model(self) -> Self:

@@ -101,6 +101,7 @@ FLEET_STATES = {
 }
 FLEET_GAUGES = {
     "nodes": ("leadfleet_nodes", "Nodes whose session is alive"),
+    "units_dispatchable": ("leadfleet_units_dispatchable", "Units that may run now and wait for a slot alone"),
     "webhook_receivers": ("leadfleet_webhook_receivers", "Receivers that are owed a webhook"),
     "results_waiting": ("leadfleet_sink_waiting", "Results that are not in the leads table yet"),
     "tidied_at": ("leadfleet_sink_tidied_timestamp_seconds", "When the leads table was last tidied, Unix time"),

@@ -283,6 +283,14 @@ class Superseded(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Anew(Message):
+    """The store does not know this registration any more. Give up what runs, and come in anew."""
+
+    KIND: ClassVar[str] = "anew"
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame(Message):
     """One picture of a slot's stage tab.
 
@@ -304,7 +312,7 @@ class Frame(Message):
 
 
 OUT = (Register, Heartbeat, Batch, UnitEnd, SlotChange, Goodbye)
-COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded)
+COMMANDS = (Accepted, Run, Cancel, Pause, Watch, Steer, Input, Drain, Superseded, Anew)
 
 
 def parse(fields: Fields, known: tuple[type[Message], ...]) -> Message:

@@ -11,12 +11,21 @@ from aiohttp import web
 from tests.sites import answering
 from tests.support import wait_until
 
-CODE = "4711"
+CODE = "471é"
+"""Keys, and a character that comes as text."""
+
+FIELD_COLOUR = "#7a00ff"
+"""Of the field that the button brings up, and of nothing else on the page."""
+
+PATIENCE_S = 120.0
+"""A Chrome that shares its cores takes long to come up, and to answer."""
+
 PAGE = """<!doctype html><title>Praxis Dr. Stein</title>
 <style>
   * { margin: 0 }
   button, input { position: fixed; width: 20vw; height: 20vh }
   button { left: 70vw; top: 60vh }
+  input { border: 0; outline: 0; background: COLOUR }
 </style>
 <h1>Praxis Dr. Stein</h1><button>I am no robot</button><input hidden>
 <script>
@@ -31,7 +40,7 @@ PAGE = """<!doctype html><title>Praxis Dr. Stein</title>
     say("solved");
   };
   say("shown");
-</script>""".replace("CODE", CODE)
+</script>""".replace("CODE", CODE).replace("COLOUR", FIELD_COLOUR)
 
 
 FIXED, FLOWING = "+493023125801", "+493023125802"
@@ -73,8 +82,12 @@ class Door:
         await self.open.wait()
         return web.Response(text=TALL if request.host.startswith("tall.") else PAGE, content_type="text/html")
 
+    async def is_asked(self) -> None:
+        """Wait for a browser at the door: the first one has yet to come up."""
+        await wait_until(self.asked.is_set, PATIENCE_S, "a browser to ask for the page")
+
     async def hears(self, what: str) -> None:
-        await wait_until(lambda: what in self.said, 20, f"the page to say {what!r}, not only {self.said}")
+        await wait_until(lambda: what in self.said, PATIENCE_S, f"the page to say {what!r}, not only {self.said}")
 
 
 @contextlib.asynccontextmanager

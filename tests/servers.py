@@ -18,7 +18,7 @@ from browser_node.launcher import tied
 from infra.stack import valkey
 from tests.support import free_port, wait_until_sync
 
-START_TIMEOUT_S = 30  # moto imports for 2 s on an idle machine, and the two cores may be busy
+START_TIMEOUT_S = 120  # moto imports for 2 s on an idle machine, and the two cores may be busy
 STOP_TIMEOUT_S = 10
 
 

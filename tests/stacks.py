@@ -16,6 +16,9 @@ from infra.stack.stack import Stack
 from tests.sites import answering
 from tests.support import wait_until
 
+TASK_PATIENCE_S = 300.0
+"""The directory of the sample town takes 15 s on two cores, and minutes where a dozen others share them."""
+
 TERMINAL = {"completed", "error", "stopped"}
 
 
@@ -46,7 +49,7 @@ class Client:
     async def status(self, task: str, replica: int = 0) -> dict[str, Any]:
         return await self.get(f"/api/scraper/status/{task}", replica)
 
-    async def ended(self, *tasks: str, timeout: float = 120, replica: int = 0) -> list[dict[str, Any]]:
+    async def ended(self, *tasks: str, timeout: float = TASK_PATIENCE_S, replica: int = 0) -> list[dict[str, Any]]:
         """The final states of tasks. A replica that is being killed meanwhile is waited for."""
         found: dict[str, dict[str, Any]] = {}
 
@@ -62,6 +65,10 @@ class Client:
 
         await wait_until(all_ended, timeout=timeout, description=f"{len(tasks)} tasks to end")
         return [found[task] for task in tasks]
+
+    async def wheel_is_free(self, task: str) -> bool:
+        """Whether a person could take the wheel of a task's browser now."""
+        return bool((await self.get(f"/api/scraper/control/{task}"))["state"] == "free")
 
     async def events(self, task: str, replica: int = 0, last_event_id: str | None = None) -> list[dict[str, Any]]:
         """All events of an ended task, from the first or after ``last_event_id``."""

@@ -47,17 +47,19 @@ export class Filters {
   #task;
   #timer = 0;
   #wait = loading(9);
+  #facets;
 
   constructor(chosen, changed) {
     this.#chosen = chosen;
     this.#changed = changed;
     const search = this.#input("q", "Search", { type: "search", placeholder: "Name, street or category" });
     this.#task = h("div", { class: "filter-task", hidden: !chosen.task_id }, h("span", {}, "One task only"), button("All tasks", { icon: "close", kind: "small", on: { click: () => this.#drop() } }));
+    this.#facets = h("div", { class: "card" }, this.#wait, ...FACETS.map((facet) => this.#facet(facet)));
     this.element = h(
       "aside",
       { class: "filters", id: "filters", "aria-label": "Filters" },
       h("div", { class: "card" }, search, this.#task, h("fieldset", { class: "filter-group" }, h("legend", {}, "Contact"), ...Object.entries(SWITCHES).map(([name, label]) => this.#switch(name, label)))),
-      h("div", { class: "card" }, this.#wait, ...FACETS.map((facet) => this.#facet(facet))),
+      this.#facets,
       h("div", { class: "card filter-ranges" }, this.#input("score_min", "Score at least", { type: "number", min: "0", max: "100", placeholder: "0" }), this.#input("date_from", "Seen from", { type: "date" }), this.#input("date_to", "Seen until", { type: "date" })),
       button("Clear filters", { kind: "wide", on: { click: () => this.clear() } }),
     );
@@ -84,6 +86,7 @@ export class Filters {
   /** New counts by facet. What is chosen stays in the list although nothing may match it any more. */
   fill(facets) {
     show(this.#wait, false);
+    let counting = false;
     for (const { name } of FACETS) {
       const { list, group } = this.#lists.get(name);
       const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
@@ -92,8 +95,10 @@ export class Filters {
       const all = [...counted, ...missing.map((value) => ({ value, count: 0 }))];
       list.replaceChildren(...all.map(({ value, count }) => this.#option(name, String(value), count)));
       show(group, all.length > 0);
+      counting ||= all.length > 0;
       if (focused !== null) [...list.querySelectorAll("input")].find(({ value }) => value === focused)?.focus();
     }
+    show(this.#facets, counting); // without leads there is nothing to count
   }
 
   #facet({ name, label }) {

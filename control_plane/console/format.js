@@ -2,10 +2,13 @@
 
 const NUMBER = new Intl.NumberFormat();
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
 export const moment = (iso) => (iso ? MOMENT.format(new Date(iso)) : "–");
+/** A moment without its day, if that is today. */
+export const since = (iso) => (new Date(iso).toDateString() === new Date().toDateString() ? TIME : MOMENT).format(new Date(iso));
 export const clock = (iso) => CLOCK.format(new Date(iso));
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 

@@ -65,7 +65,7 @@ function componentCard([name]) {
     update([, component]) {
       state.set(component.status, words(component.status));
       const rest = Object.entries(component).filter(([key, value]) => key !== "status" && ["string", "number"].includes(typeof value));
-      say(more, rest.map(([key, value]) => (key === "ms" ? `answers in ${value} ms` : `${words(key)}: ${value}`)).join(" · "));
+      say(more, rest.map(([key, value]) => (key === "ms" ? `answers in ${value} ms` : key === "up" ? `${value} up` : `${words(key)}: ${value}`)).join(" · "));
     },
   };
 }

@@ -6,7 +6,7 @@ import { exportDialog } from "./exports.js";
 import { FACETS, Filters, readFilters, writeFilters } from "./filters.js";
 import { address, ago, number, webAddress } from "./format.js";
 import { nameOf, showLead, whole } from "./lead.js";
-import { button, empty, heading, loading, notice } from "./parts.js";
+import { button, buttonLink, empty, heading, loading, notice } from "./parts.js";
 
 const PAGE = 50;
 const SORTS = {
@@ -40,11 +40,12 @@ export function showLeads(view, { query, signal, can }) {
   const table = h("table", { class: "table leads" }, h("caption", { class: "unseen" }, "Leads"), h("thead", {}, h("tr", {}, ...heads)), body);
   const wait = loading(8);
   const none = empty("No lead matches", "Take a filter away, or start a task that finds more.", button("Clear filters", { on: { click: () => filters.clear() } }));
+  const nothing = empty("No leads yet", "They appear here as soon as a task has found some.", can("tasks:write") && buttonLink("Start a task", "#/tasks/new", { icon: "plus", kind: "primary" }));
   const range = h("span", { class: "muted" });
   const before = button("Previous", { icon: "back", on: { click: () => turn(-1) } });
   const after = button("Next", { icon: "next", kind: "trailing", on: { click: () => turn(1) } });
   const pager = h("nav", { class: "pager", "aria-label": "Pages of leads" }, range, before, after);
-  for (const each of [table, none, pager]) show(each, false);
+  for (const each of [table, none, nothing, pager]) show(each, false);
 
   const filters = new Filters(chosen, () => changed());
   const opener = button("Filters", { icon: "filter", kind: "filters-opener", "aria-expanded": "false", "aria-controls": "filters", on: { click: () => filters.toggle(opener) } });
@@ -59,7 +60,7 @@ export function showLeads(view, { query, signal, can }) {
         { class: "leads-main" },
         h("div", { class: "result-bar" }, opener, count, h("span", { class: "sorting" }, h("label", { class: "muted", htmlFor: "sort" }, "Sort"), sorting)),
         trouble.element,
-        h("div", { class: "card flush results" }, wait, none, table, pager),
+        h("div", { class: "card flush results" }, wait, none, nothing, table, pager),
       ),
     ),
   );
@@ -115,7 +116,9 @@ export function showLeads(view, { query, signal, can }) {
     body.replaceChildren(...found.items.map((lead) => leadRow(whole(lead), signal)));
     say(count, `${number(total)} ${total === 1 ? "lead" : "leads"} · ${number(Math.round(found.took_ms))} ms`);
     show(wait, false);
-    show(none, !total);
+    const filtered = Object.keys(whereOf(chosen)).length > 0;
+    show(none, !total && filtered);
+    show(nothing, !total && !filtered);
     show(table, total > 0);
     show(pager, total > PAGE);
     say(range, `${number(first + 1)}–${number(first + found.items.length)} of ${number(total)}`);
@@ -156,7 +159,7 @@ function leadRow(lead, signal) {
       site ? h("a", { class: "row-about", href: site, rel: "noopener noreferrer", target: "_blank" }, address(lead.website)) : h("span", { class: "row-about" }, lead.categories[0] ?? ""),
     ),
     h("td", { data: { label: "Phone" } }, phone ? h("span", {}, h("span", { class: "phone-number", data: { validity: phone.validation_status }, title: phone.validation_status }, phone.international ?? phone.raw), more) : nothing()),
-    h("td", { class: "cut", data: { label: "E-mail" } }, lead.emails[0] ?? nothing()),
+    h("td", { data: { label: "E-mail" } }, lead.emails[0] ?? nothing()),
     h("td", { data: { label: "City" } }, [lead.address?.city, lead.address?.country].filter(Boolean).join(", ") || nothing()),
     h("td", { data: { label: "Score" } }, h("span", { class: "score", data: { band: lead.score_band ?? "cold" } }, number(lead.score))),
     h("td", { class: "muted", data: { label: "Seen" } }, ago(lead.last_seen_at)),

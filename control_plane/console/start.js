@@ -31,7 +31,7 @@ export function showStart(view, { signal, title }) {
     location: field("location", "Location", h("input", { id: "location", type: "text", placeholder: "Berlin, Germany or 52.52,13.40" }), "Leaves out businesses that are known to be elsewhere."),
     radius_km: field("radius_km", "Radius (km)", numeric("radius_km", { min: 0.1, max: 1000, step: "any" }), "Around a location in coordinates."),
     timeout_s: field("timeout_s", "Time limit (s)", numeric("timeout_s", { min: 1, max: 86_400 }), "Of running; pauses are not counted."),
-    queue_timeout_s: field("queue_timeout_s", "Waiting limit (s)", numeric("queue_timeout_s", { min: 1, max: 86_400 })),
+    queue_timeout_s: field("queue_timeout_s", "Waiting limit (s)", numeric("queue_timeout_s", { min: 1, max: 86_400 }), "For a browser."),
     webhook_url: field("webhook_url", "Webhook", h("input", { id: "webhook_url", type: "url", placeholder: "https://…" }), "Gets a signed POST when the task has ended."),
   };
   const switches = {

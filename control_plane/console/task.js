@@ -4,7 +4,7 @@ import { Problem, get, isAbort } from "./api.js";
 import { Connection } from "./connection.js";
 import { ENDED, actions } from "./control.js";
 import { every, h, say, show } from "./dom.js";
-import { address, clock, duration, moment, number, plural } from "./format.js";
+import { address, clock, duration, number, plural, since } from "./format.js";
 import { nameOf, whole } from "./lead.js";
 import { Live } from "./live.js";
 import { badge, buttonLink, heading, loading, notice, tile } from "./parts.js";
@@ -144,7 +144,7 @@ function open(view, first, { signal, can, title }) {
   function update() {
     const units = task.units ?? {};
     const total = Object.values(units).reduce((sum, count) => sum + count, 0);
-    const done = ["completed", "failed", "error", "stopped"].reduce((sum, name) => sum + (units[name] ?? 0), 0);
+    const done = ["completed", "failed"].reduce((sum, name) => sum + (units[name] ?? 0), 0);
     state.set(task.status);
     doing?.update(task);
     tiles.leads.set(number(task.total_results), Object.entries(task.progress ?? {}).filter(([, count]) => count).map(([platform, count]) => `${number(count)} ${platform}`).join(" · "));
@@ -160,8 +160,8 @@ function open(view, first, { signal, can, title }) {
   }
 
   function tick() {
-    const since = task.status === "running" && task.started_at ? (performance.now() - asked) / 1000 : 0;
-    tiles.time.set(duration(task.duration_seconds === null ? null : task.duration_seconds + since), task.started_at ? `since ${moment(task.started_at)}` : "not started yet");
+    const more = task.status === "running" && task.started_at ? (performance.now() - asked) / 1000 : 0;
+    tiles.time.set(duration(task.duration_seconds === null ? null : task.duration_seconds + more), task.started_at ? `since ${since(task.started_at)}` : "not started yet");
   }
 }
 

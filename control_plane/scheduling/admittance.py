@@ -1,8 +1,14 @@
-"""Lets nodes in: from the join stream to a Valkey user that may touch one prefix."""
+"""Lets nodes in: from the join stream to a Valkey user that may touch one prefix.
+
+Where the server lets nobody make users (ElastiCache), they are there beforehand, and so is the list of their nodes. A
+knock then gives no right, and needs no proof: whoever cannot log in as a node has nothing read in its name. It only
+says that the node's stream is to be read.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import structlog
 from redis.exceptions import ResponseError
@@ -22,8 +28,9 @@ log = structlog.get_logger(__name__)
 class Admittance:
     """Handles the entries of the join stream. Idempotent: all replicas may handle the same entry."""
 
-    def __init__(self, client: Store, keys: Keys, scripts: Scripts) -> None:
-        self._client, self._keys, self._scripts = client, keys, scripts
+    def __init__(self, client: Store, keys: Keys, scripts: Scripts, declared: Collection[str] = ()) -> None:
+        """``declared`` are the nodes whose users are there beforehand; without any, users are made."""
+        self._client, self._keys, self._scripts, self._declared = client, keys, scripts, frozenset(declared)
 
     async def cursor(self) -> str:
         return (await self._client.get(self._keys.join_cursor()) or b"0-0").decode()
@@ -38,7 +45,9 @@ class Admittance:
             log.warning("a node's request to join does not parse", entry=entry, error=str(exc))
             await self._client.set(self._keys.join_cursor(), entry)
             return
-        if await self._scripts.join(node, join.password_sha256, entry):
+        if self._declared:
+            await self._read(node, join.boot, entry)
+        elif await self._scripts.join(node, join.password_sha256, entry):
             rules = self._keys.node_acl(node)
             await self._client.execute_command(
                 "ACL", "SETUSER", f"node-{node}", "reset", "on", f"#{join.password_sha256}", *rules
@@ -50,7 +59,15 @@ class Admittance:
         await self._client.xtrim(self._keys.join(), minid=entry, approximate=False)
 
     async def show_out(self) -> None:
-        """Have all nodes of the fleet knock again: the server forgets their users, and with them their sessions."""
+        """Have all nodes of the fleet come in anew.
+
+        The server forgets their users, and with them their sessions; users that stay are told at their next sign of
+        life that the store does not know them.
+        """
+        if self._declared:
+            for node in sorted(self._declared):
+                await self._scripts.disown(node)
+            return
         prefix = self._keys.node_prefix("")[:-1]
         try:
             lines = [line.decode() for line in await self._client.execute_command("ACL", "LIST")]
@@ -61,6 +78,15 @@ class Admittance:
                 log.warning("nodes have to come in anew", nodes=len(users))
         except ResponseError as exc:
             log.warning("this server lets nobody change its users", error=str(exc))
+
+    async def _read(self, node: str, boot: str, entry: str) -> None:
+        """A node with a user of its own is there."""
+        if node in self._declared:
+            await self._scripts.join(node, "", entry)
+            log.info("a node is there", node=node, boot=boot)
+        else:
+            await self._client.set(self._keys.join_cursor(), entry)
+            log.error("a node was refused: LEADFLEET_DECLARED_NODES does not name it", node=node, boot=boot)
 
     async def _keep_users(self) -> None:
         """Where the server has a file for its users, a restart of it need not cost the nodes their sessions."""

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from control_plane.erasure.registry import Registry
 from control_plane.erasure.withholding import withhold
-from control_plane.scheduling.admittance import Admittance
 from control_plane.scheduling.presence import Presence
 from control_plane.scheduling.scripts import Question, Result, Scripts
 from fleet import credentials, ids, messages
@@ -87,7 +86,7 @@ class Ingest:
         self._client, self._blocking, self._keys, self._scripts = client, blocking, keys, scripts
         self._presence, self._registry, self._enrich = presence, registry, enrich
         self._egress_secret = egress_secret
-        self._admittance = Admittance(client, keys, scripts)
+        self._admittance = presence.admittance
         self._facts: dict[str, UnitFacts] = {}
         self._nodes: dict[bytes, str] = {}
         self._cursors: dict[bytes, str] = {}

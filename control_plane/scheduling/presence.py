@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 
 import structlog
@@ -43,9 +43,16 @@ class Presence:
     """
 
     def __init__(
-        self, client: Store, keys: Keys, scripts: Scripts, replica: str, prepare: Callable[[], Awaitable[None]]
+        self,
+        client: Store,
+        keys: Keys,
+        scripts: Scripts,
+        replica: str,
+        prepare: Callable[[], Awaitable[None]],
+        declared_nodes: Collection[str] = (),
     ) -> None:
         self._client, self._keys, self._scripts, self.replica = client, keys, scripts, replica
+        self.admittance = Admittance(client, keys, scripts, declared_nodes)
         self._prepare = prepare
         self._epoch, self._mark = "", 0
         self.replicas: frozenset[str] = frozenset({replica})
@@ -59,7 +66,7 @@ class Presence:
         self.replicas, self._mark = told.replicas, told.mark
         if told.began:
             # What the nodes know of their leases, and we of the nodes, is from before: all of them come in anew.
-            await Admittance(self._client, self._keys, self._scripts).show_out()
+            await self.admittance.show_out()
         if told.epoch != self._epoch:
             await self._begin(told.epoch)
 

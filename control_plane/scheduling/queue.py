@@ -225,12 +225,37 @@ class TaskQueue:
             "erasures_open": await ask("count erasures", self._client.zcard(self._keys.erasures_open())),
             "batch_seconds": number.get("batch_ms", 0) / 1000,
             "errors": {k.removeprefix("errors:"): v for k, v in number.items() if k.startswith("errors:")},
+            "units_dispatchable": await self._dispatchable(),
             "unit_seconds_mean": number.get("unit_ms_mean", 0) / 1000,
             "wait_seconds_mean": number.get("wait_ms", 0) / 1000 / grants if grants else 0.0,
             **{name: number.get(name, 0) for name in COUNTED},
         }
 
     # Parts.
+
+    async def _dispatchable(self) -> int:
+        """Units that would run now if there were slots: queued ones, as far as their tenants may run more."""
+        labels = sorted(
+            label.decode() for label in await ask("list labels", self._client.smembers(self._keys.labels()))
+        )
+        rings = await each(
+            self._client, "read rings", labels, lambda pipe, label: pipe.zrange(self._keys.ring(label), 0, -1)
+        )
+        lines = [(label, who.decode()) for label, ring in zip(labels, rings, strict=True) for who in ring]
+        queued = await each(self._client, "count queues", lines, lambda pipe, line: pipe.zcard(self._keys.queue(*line)))
+        tenants = sorted({who for _, who in lines})
+        counted = await each(
+            self._client, "read tenants", tenants,
+            lambda pipe, who: pipe.hmget(self._keys.tenant(who), "running", "max_running"),
+        )  # fmt: skip
+        waiting = Counter[str]()
+        for (_, who), units in zip(lines, queued, strict=True):
+            waiting[who] += units
+        most = self._scripts.limits.tenant_max_running
+        return sum(
+            min(waiting[who], max(0, int(own or most) - int(running or 0)))
+            for who, (running, own) in zip(tenants, counted, strict=True)
+        )
 
     async def _own(self, tenant: str, task: str) -> Flat:
         """The task's record; NotFound for what does not exist and for what is not the tenant's alike."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
 from fleet.connect import Store
 from fleet.errors import StoreUnavailable
+
+Name = TypeVar("Name")
 
 READ_AT_ONCE = 200
 """Records in one pipeline: less than a millisecond of the store's time."""
@@ -22,7 +24,7 @@ async def ask(what: str, answer: Awaitable[Any]) -> Any:
         raise StoreUnavailable(what, exc) from exc
 
 
-async def each(client: Store, what: str, names: Sequence[str], read: Callable[[Any, str], Any]) -> list[Any]:
+async def each(client: Store, what: str, names: Sequence[Name], read: Callable[[Any, Name], Any]) -> list[Any]:
     """One reply a name, in pipelines that hold neither the store nor this process for long."""
     replies: list[Any] = []
     for first in range(0, len(names), READ_AT_ONCE):

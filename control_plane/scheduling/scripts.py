@@ -251,8 +251,15 @@ class Scripts:
         return Announced(_text(epoch), began == b"1", int(told), frozenset(map(_text, replicas)))
 
     async def join(self, node: str, password_sha256: str, cursor: str) -> bool:
-        """Whether the node may come in; False when somebody else holds its name."""
+        """Whether the node may come in; False when somebody else holds its name.
+
+        An empty hash stands for a user that is there beforehand: the server itself tells nodes apart.
+        """
         return bool(await self._call("join", node, password_sha256, cursor) == b"ok")
+
+    async def disown(self, node: str) -> None:
+        """Know nothing of the node's present life any more: it is told so at its next sign of life."""
+        await self._call("disown", node)
 
     async def register(self, node: str, entry: str, message: Register, egress_key: str = "") -> str:
         """``egress_key`` is told to the node, and nobody else can read it there."""

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from infra.stack.options import Options
 from tests.browsers.table import Table
+from tests.door import Door
+from tests.door import door_site as door_of
 from tests.sites import answering
 from tests.stacks import Client, Gate, client_of, gated_site
 from tests.support import REPOSITORY
@@ -82,12 +84,27 @@ async def gate() -> AsyncIterator[Gate]:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def client(tmp_path_factory: pytest.TempPathFactory, gate: Gate, frontend: Frontend) -> AsyncIterator[Client]:
+async def door_site() -> AsyncIterator[Door]:
+    async with door_of() as door:
+        yield door
+
+
+@pytest.fixture
+def door(door_site: Door) -> Door:
+    """The site that wants a person, as if nobody had been there."""
+    door_site.close()
+    return door_site
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def client(
+    tmp_path_factory: pytest.TempPathFactory, gate: Gate, door_site: Door, frontend: Frontend
+) -> AsyncIterator[Client]:
     options = Options(
         state=tmp_path_factory.mktemp("stack"),
         slots=2,
         town=True,
-        egress_allow=(f"*.gate.test=127.0.0.1:{gate.port}",),
+        egress_allow=(f"*.gate.test=127.0.0.1:{gate.port}", f"*.door.test=127.0.0.1:{door_site.port}"),
         settings={"LEADFLEET_ALLOWED_ORIGINS": frontend.origin},
     )
     async with client_of(options) as client:

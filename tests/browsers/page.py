@@ -15,6 +15,8 @@ from selenium.common.exceptions import (
     ElementNotInteractableException,
     StaleElementReferenceException,
 )
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -23,8 +25,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support import wait_until
 
-PATIENCE_S = 90.0
-"""For what waits for a browser of the fleet; on busy cores a Chrome takes long to come up."""
+PATIENCE_S = 180.0
+"""Of whatever is waited for: ten times of what it takes on two busy cores. A test that passes waits no longer."""
 
 POLL_S = 0.1
 
@@ -86,6 +88,45 @@ class Page:
         labelled = f'.//*[@id=//label[normalize-space()="{label}"]/@for]'
         keys = text.replace("\n", Keys.ENTER)
         await self._act(labelled, "body", f"the field {label!r}", lambda field: field.send_keys(keys))
+
+    async def type(self, *keys: str) -> None:
+        """Press keys on the keyboard, one after the other, wherever the focus is."""
+        await self._perform(lambda does: does.send_keys(*keys))
+
+    async def chord(self, *keys: str) -> None:
+        """Press keys together: each is held while the next one goes down."""
+
+        def press(does: ActionChains) -> ActionChains:
+            for key in keys:
+                does.key_down(key)
+            for key in reversed(keys):
+                does.key_up(key)
+            return does
+
+        await self._perform(press)
+
+    async def click_at(self, selector: str, x: float, y: float) -> None:
+        """Press the mouse on a point of an element, in fractions of it."""
+        place = await self._point(selector, x, y)
+
+        def click(does: ActionChains) -> ActionChains:
+            does.w3c_actions.pointer_action.move_to_location(*place)
+            does.w3c_actions.key_action.pause()
+            return does.click()
+
+        await self._perform(click)
+
+    async def turn_wheel_at(self, selector: str, x: float, y: float, pixels: int) -> None:
+        """Turn the wheel of the mouse over a point of an element, in fractions of it."""
+        place = await self._point(selector, x, y)
+        await self._perform(lambda does: does.scroll_from_origin(ScrollOrigin.from_viewport(*place), 0, pixels))
+
+    async def _point(self, selector: str, x: float, y: float) -> tuple[int, int]:
+        left, top, right, bottom = await self.run(_PLACE, selector)
+        return round(left + x * (right - left)), round(top + y * (bottom - top))
+
+    async def _perform(self, does: Callable[[ActionChains], ActionChains]) -> None:
+        await asyncio.to_thread(lambda: does(ActionChains(self.driver, duration=0)).perform())
 
     async def texts(self, selector: str) -> list[str]:
         """What elements say, also where it has been scrolled out of sight."""

@@ -10,8 +10,8 @@ from infra.sample_town import site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL, CLOCK_PHONE
 from tests.browsers.conftest import CLIENT, Frontend
 from tests.browsers.page import PATIENCE_S, Page
-from tests.browsers.pictures import patch
 from tests.e2e.clock import assert_on_patch
+from tests.e2e.pictures import patch
 from tests.stacks import Client, Gate
 from tests.support import wait_until
 

@@ -14,7 +14,7 @@ from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL
 from tests.browsers.conftest import Frontend
 from tests.browsers.page import PATIENCE_S, Page
-from tests.browsers.pictures import differ, patch
+from tests.e2e.pictures import differ, patch
 from tests.stacks import Client, Gate
 from tests.support import wait_until
 
@@ -104,7 +104,7 @@ async def test_an_event_source_resumes(
 @pytest.mark.feature("Export by a plain link: the presigned file on disk")
 async def test_a_link_downloads_the_export(page: Page, client: Client, frontend: Frontend) -> None:
     task = await client.start(DIRECTORY_URL, platform="directory")
-    await client.ended(task, timeout=300)
+    await client.ended(task)
     await page.open(frontend.origin)
     export = f"{_same_site(client)}/api/export/csv?task_id={task}&token={await _token(client, frontend, task)}"
     link = (

@@ -15,6 +15,7 @@ from infra.stack.options import Options
 from tests.door import Door, door_site
 from tests.e2e.console import Console
 from tests.e2e.next_app import NextApp, NextServer, build
+from tests.e2e.tab import PATIENCE_MS
 from tests.stacks import Client, Gate, client_of, gated_site
 from tests.support import free_port
 
@@ -55,7 +56,9 @@ async def browser() -> AsyncIterator[Browser]:
     chrome = find_chrome()
     assert chrome is not None, "these tests need a Chrome; `leadfleet doctor` says how to get one"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chrome.path, chromium_sandbox=probe().works)
+        browser = await playwright.chromium.launch(
+            executable_path=chrome.path, chromium_sandbox=probe().works, timeout=PATIENCE_MS
+        )
         yield browser
         await browser.close()
 

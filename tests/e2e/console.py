@@ -52,6 +52,27 @@ class Console(Tab):
         """The badge that says a task's state."""
         return self.page.locator(".task-line .badge").get_by_text(word, exact=True)
 
+    @property
+    def take(self) -> Locator:
+        """The button that asks for the wheel."""
+        return self.page.get_by_role("button", name="Take the wheel")
+
+    @property
+    def at_the_wheel(self) -> Locator:
+        """What says so."""
+        return self.page.get_by_role("status").get_by_text("You have the wheel")
+
+    async def point_at_picture(self, x: float, y: float) -> None:
+        """Where the picture has this point, in fractions of it."""
+        picture = await self.page.locator(".live-boxes").bounding_box()
+        assert picture is not None
+        await self.page.mouse.move(picture["x"] + x * picture["width"], picture["y"] + y * picture["height"])
+
+    async def click_picture(self, x: float, y: float) -> None:
+        await self.point_at_picture(x, y)
+        await self.page.mouse.down()
+        await self.page.mouse.up()
+
     async def probe(self, name: str, argument: Any = None) -> Any:
         """What a function of ``probes.js`` tells of the page."""
         return await self.page.evaluate(f"(argument) => ({PROBES}).{name}(argument)", argument)

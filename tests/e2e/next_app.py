@@ -13,7 +13,7 @@ from tests.servers import ServerProcess
 from tests.support import REPOSITORY
 
 FOLDER = REPOSITORY / "e2e" / "next-app"
-BUILD_TIMEOUT_S = 300
+BUILD_TIMEOUT_S = 900  # 20 s on two idle cores, minutes on busy ones
 TELEMETRY_OFF = {"NEXT_TELEMETRY_DISABLED": "1"}
 
 
@@ -76,13 +76,34 @@ class NextApp(Tab):
         return self.page.get_by_role("list", name="Log").get_by_role("listitem")
 
     @property
+    def wheel(self) -> Locator:
+        """What the page says of who steers."""
+        return self.page.get_by_role("status", name="Wheel")
+
+    @property
+    def take(self) -> Locator:
+        """The button that asks for the wheel."""
+        return self.page.get_by_role("button", name="Take the wheel")
+
+    @property
     def leads(self) -> Locator:
         """The rows of the table that are near to be seen."""
         return self.page.get_by_role("table").locator("tbody tr[aria-rowindex]")
 
+    @property
+    def canvas(self) -> Locator:
+        """The live view."""
+        return self.page.get_by_role("img", name="The task's browser")
+
     async def picture(self) -> bytes:
         """What the live view shows, as PNG."""
-        return await self.page.get_by_role("img", name="The task's browser").screenshot()
+        return await self.canvas.screenshot()
+
+    async def click_picture(self, x: float, y: float) -> None:
+        """Where the picture has this point, in fractions of it: the stage has its shape."""
+        place = await self.canvas.bounding_box()
+        assert place is not None
+        await self.page.mouse.click(place["x"] + x * place["width"], place["y"] + y * place["height"])
 
     async def messages(self) -> list[str]:
         """What the log says, oldest first."""
@@ -93,4 +114,5 @@ class NextApp(Tab):
         return await self.leads.get_by_role("rowheader").all_inner_texts()
 
     async def ended(self, state: str = "completed") -> None:
+        """The page says so; how long a task takes is `Client.ended`'s to wait for."""
         await expect(self.state(state)).to_be_visible(timeout=PATIENCE_MS)

@@ -10,8 +10,8 @@ from playwright.async_api import ConsoleMessage, Page, Request, expect
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
-PATIENCE_MS = 90_000
-"""For what waits for a browser of the fleet; on busy cores a Chrome takes long to come up."""
+PATIENCE_MS = 180_000
+"""Of whatever is waited for: ten times of what it takes on two busy cores. A test that passes waits no longer."""
 
 _AXE_RUN = "() => axe.run(document, {resultTypes: ['violations']})"
 _SERIOUS = {"serious", "critical"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import re
 from typing import Any
@@ -77,6 +76,25 @@ async def test_what_the_api_refuses_stands_at_the_field(console: Console) -> Non
     await expect(page.get_by_label("Webhook")).to_have_attribute("aria-invalid", "true")
 
 
+async def test_who_has_no_leads_yet_is_led_to_a_first_task(page: Page, client: Client) -> None:
+    async with client.session.post(client.url("/api/auth/keys"), json={"tenant": "newcomer"}) as made:
+        key = (await made.json())["key"]
+    console = Console(page, client.stack.url)
+    await console.sign_in(key)
+    await console.go("Leads")
+    await expect(page.get_by_text("No leads yet")).to_be_visible()
+    await expect(page.get_by_role("group", name="City")).to_be_hidden()
+    filters = page.get_by_role("complementary", name="Filters")
+    await expect(filters.locator(".card:visible")).to_have_count(2)  # none that is empty
+    await page.get_by_label("Has a phone").check()
+    await expect(page.get_by_text("No lead matches")).to_be_visible()
+    await expect(page.get_by_text("No leads yet")).to_be_hidden()
+    await page.get_by_role("main").get_by_role("button", name="Clear filters").last.click()
+    await page.get_by_role("link", name="Start a task").click()
+    await expect(page.get_by_role("heading", name="New task")).to_be_visible()
+    assert console.faults == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_sound_on_a_phone(console: Console, scheme: Any) -> None:
     page = console.page
@@ -105,7 +123,7 @@ async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Consol
     async def moved() -> bool:
         return bool(await console.probe("fingerprint") != first)
 
-    await wait_until(moved, timeout=60, description="the picture to move")
+    await wait_until(moved, PATIENCE_MS / 1000, "the picture to move")
     for ratio in ("16 / 9", "4 / 3", "21 / 9"):
         await page.evaluate("(ratio) => { document.querySelector('.live-stage').style.aspectRatio = ratio; }", ratio)
         seen = await console.probe("boxAndPatch", [CLOCK_PHONE_COLOUR, CLOCK_PHONE, PATIENCE_MS])
@@ -135,24 +153,24 @@ async def test_a_task_is_seen_live_with_a_box_right_on_its_phone(console: Consol
 async def test_a_person_takes_the_wheel_types_and_gives_it_back(console: Console, client: Client, door: Door) -> None:
     page = console.page
     task = await console.start("http://stein.door.test/")
-    await asyncio.wait_for(door.asked.wait(), 60)
-    take = page.get_by_role("button", name="Take the wheel")
+    await door.is_asked()
+    take = console.take
     async with client.session.ws_connect(client.url(f"/api/scraper/ws/control/{task}")) as other:
         assert (await other.receive_json())["type"] == "connected"
         console.expects_losses()  # the browser logs a WebSocket that is refused
         await take.click()
         await expect(page.get_by_text("Somebody else has the wheel.")).to_be_visible(timeout=PATIENCE_MS)
-    await wait_until(lambda: _is_free(client, task), timeout=20, description="the wheel to be free")
+    await wait_until(lambda: client.wheel_is_free(task), PATIENCE_MS / 1000, description="the wheel to be free")
 
     await take.press("Enter")
-    await expect(page.get_by_role("status").get_by_text("You have the wheel")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(console.at_the_wheel).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.get_by_text(re.compile(r"^\d+:\d\d left$"))).to_be_visible()
     await expect(page.get_by_text("Somebody else has the wheel.")).to_be_hidden()
     door.open.set()
     await door.hears("shown")
     await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
     assert await console.violations() == []
-    await click_picture(page, 0.8, 0.7)
+    await console.click_picture(0.8, 0.7)
     await door.hears("clicked")
     await page.keyboard.type(CODE[:2])
     await page.keyboard.insert_text(CODE[2:])
@@ -172,9 +190,9 @@ async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door
     page = console.page
     door.close()
     await console.start("http://tall.door.test/")
-    await asyncio.wait_for(door.asked.wait(), 60)
-    await page.get_by_role("button", name="Take the wheel").click()
-    await expect(page.get_by_role("status").get_by_text("You have the wheel")).to_be_visible(timeout=PATIENCE_MS)
+    await door.is_asked()
+    await console.take.click()
+    await expect(console.at_the_wheel).to_be_visible(timeout=PATIENCE_MS)
     door.open.set()
 
     async def tops() -> list[float]:
@@ -187,7 +205,7 @@ async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door
         return [seen[phone]["patch"][1] / seen[phone]["scale"] for phone in (FIXED, FLOWING)]
 
     fixed, flowing = await tops()
-    await point_at_picture(page, 0.5, 0.5)
+    await console.point_at_picture(0.5, 0.5)
     for _ in range(6):
         await page.mouse.wheel(0, 50)
         assert (await tops())[0] == pytest.approx(fixed, abs=2)
@@ -195,7 +213,7 @@ async def test_boxes_follow_a_page_that_is_scrolled(console: Console, door: Door
     async def scrolled() -> bool:
         return bool((await tops())[1] == pytest.approx(flowing - 300, abs=3))
 
-    await wait_until(scrolled, timeout=30, description="the page to be 300 px further")
+    await wait_until(scrolled, PATIENCE_MS / 1000, "the page to be 300 px further")
     await page.get_by_role("button", name="Give it back").click()
     await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
 
@@ -209,10 +227,10 @@ async def test_who_may_not_steer_sees_no_wheel(page: Page, client: Client, door:
     console = Console(page, client.stack.url)
     await console.sign_in(key)
     await console.open_task(task)
-    await asyncio.wait_for(door.asked.wait(), 60)
+    await door.is_asked()
     await expect(console.state("running")).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
-    await expect(page.get_by_role("button", name="Take the wheel")).to_have_count(0)
+    await expect(console.take).to_have_count(0)
     door.open.set()
     await client.ended(task)
     assert console.faults == []
@@ -230,13 +248,13 @@ async def test_where_websockets_are_blocked_a_task_is_followed_all_the_same(page
         await expect(log.get_by_text(f"Opened page {CLOCK}").first).to_be_visible(timeout=PATIENCE_MS)
         await expect(page.get_by_text(re.compile("something blocks WebSockets"))).to_be_visible(timeout=PATIENCE_MS)
         await expect(page.locator(".live")).to_have_attribute("data-live", "yes", timeout=PATIENCE_MS)
-        await expect(page.get_by_role("button", name="Take the wheel")).to_be_hidden()
+        await expect(console.take).to_be_hidden()
         first = await page.get_by_role("img", name="Live picture").screenshot()
 
         async def moved() -> bool:
             return await page.get_by_role("img", name="Live picture").screenshot() != first
 
-        await wait_until(moved, timeout=60, description="the picture to move")
+        await wait_until(moved, PATIENCE_MS / 1000, "the picture to move")
         await client.post(f"/api/scraper/stop/{task}")
         await expect(console.state("stopped")).to_be_visible(timeout=PATIENCE_MS)
         told = [event["message"] for event in await client.events(task) if event["type"] == "log"]
@@ -265,7 +283,7 @@ async def test_after_a_lost_connection_each_message_is_there_once(console: Conso
 async def test_leads_are_filtered_sorted_and_exported(console: Console, client: Client) -> None:
     page = console.page
     task = await console.start(DIRECTORY_URL, platform="directory")
-    await client.ended(task, timeout=300)
+    await client.ended(task)
     await expect(console.state("completed")).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_role("link", name=re.compile("All .* with filters")).click()
     rows = page.get_by_role("table").locator("tbody tr")
@@ -333,24 +351,7 @@ async def test_a_node_is_drained_after_a_question(console: Console, client: Clie
         [node] = (await client.get("/api/fleet/nodes"))["nodes"]
         return bool(node["state"] != "up" or node["generation"] > generation)
 
-    await wait_until(left, timeout=60, description="the node to drain")
-
-
-async def click_picture(page: Page, x: float, y: float) -> None:
-    await point_at_picture(page, x, y)
-    await page.mouse.down()
-    await page.mouse.up()
-
-
-async def point_at_picture(page: Page, x: float, y: float) -> None:
-    """Where the picture has this point, in fractions of it."""
-    picture = await page.locator(".live-boxes").bounding_box()
-    assert picture is not None
-    await page.mouse.move(picture["x"] + x * picture["width"], picture["y"] + y * picture["height"])
-
-
-async def _is_free(client: Client, task: str) -> bool:
-    return bool((await client.get(f"/api/scraper/control/{task}"))["state"] == "free")
+    await wait_until(left, PATIENCE_MS / 1000, "the node to drain")
 
 
 async def _find(client: Client, where: dict[str, Any], sort: str = "-last_seen_at") -> Any:

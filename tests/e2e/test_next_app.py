@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import re
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Page, expect
 from yarl import URL
 
 from infra.sample_town import DIRECTORY_URL, site_url
 from infra.sample_town.workshop_sites import CLOCK_LABEL
+from tests.door import CODE, FIELD_COLOUR, Door
 from tests.e2e.next_app import NextApp, NextServer
+from tests.e2e.pictures import patch
 from tests.e2e.tab import PATIENCE_MS
 from tests.stacks import Client, Gate, gated_site
 from tests.support import wait_until
@@ -140,9 +144,50 @@ async def test_a_task_is_steered_with_keys_alone(app: NextApp, client: Client) -
     assert (await client.status(task))["status"] == "stopped"
 
 
+async def test_a_person_takes_the_wheel_clicks_on_the_live_page_and_gives_it_back(
+    app: NextApp, client: Client, door: Door
+) -> None:
+    page = app.page
+    door.close()
+    task = await app.start("http://stein.door.test/")
+    await door.is_asked()
+    async with client.session.ws_connect(client.url(f"/api/scraper/ws/control/{task}")) as other:
+        assert (await other.receive_json())["type"] == "connected"
+        app.expects_losses()  # the browser logs a WebSocket that is refused
+        await app.take.press("Enter")
+        await expect(app.wheel).to_have_text("Somebody else has the wheel. Try again when they have left.")
+    await wait_until(lambda: client.wheel_is_free(task), PATIENCE_MS / 1000, "the wheel to be free")
+
+    await app.take.press("Enter")
+    await expect(app.wheel).to_contain_text("You have the wheel")
+    await expect(page.get_by_text(re.compile(r"^\d+:\d\d left$"))).to_be_visible()
+    assert await app.violations() == []
+    door.open.set()
+    await door.hears("shown")
+    assert patch(await _picture(app), FIELD_COLOUR) is None
+    await app.click_picture(0.8, 0.7)
+    await door.hears("clicked")
+
+    async def field_is_seen() -> bool:
+        return patch(await _picture(app), FIELD_COLOUR) is not None
+
+    await wait_until(field_is_seen, PATIENCE_MS / 1000, "the field that the button brings up to be in the picture")
+    await page.keyboard.type(CODE[:-1])
+    await page.keyboard.insert_text(CODE[-1])
+    await page.keyboard.press("Enter")
+    await door.hears("solved")
+    assert (await client.status(task))["status"] == "running", "the unit waits"
+    await page.get_by_role("button", name="Give it back").click()
+    await app.ended()
+    await expect(app.leads.get_by_text("+49 30 31804711")).to_be_visible()
+    await expect(app.log.get_by_text("gave the wheel back").first).to_be_visible()
+    await expect(app.take).to_be_hidden()
+
+
 async def test_the_file_of_a_task_is_downloaded(app: NextApp, client: Client) -> None:
     page = app.page
     task = await app.start(DIRECTORY_URL, platform="directory")
+    await client.ended(task)
     await app.ended()
     query = {"where": {"task_id": [task]}, "limit": 500}
     found = await client.post("/api/filters/leads", query)
@@ -206,6 +251,10 @@ async def test_a_killed_control_plane_is_come_back_to(app: NextApp, client: Clie
     await expect(app.connection).to_have_text("Connection lost, retrying…")
     gate.let_in(len(SITES) - 2)
     await _assert_all_is_told(app, client, task)
+
+
+async def _picture(app: NextApp) -> Image.Image:
+    return Image.open(io.BytesIO(await app.picture())).convert("RGB")
 
 
 async def _assert_all_is_told(app: NextApp, client: Client, task: str) -> None:

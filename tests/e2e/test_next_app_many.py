@@ -37,6 +37,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory, app_port: int) -> Asy
 async def test_a_table_of_5000_leads_holds_the_rows_in_sight(app: NextApp, client: Client) -> None:
     page = app.page
     task = await app.start(DIRECTORY_URL, platform="directory")
+    await client.ended(task)
     await app.ended()
     await expect(page.get_by_text(f"{LEADS:,} leads", exact=True).first).to_be_visible()
     events = await client.events(task)

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from browser_node.membership import Membership
+from browser_node.membership import Membership, own_password
 from fleet.connect import command_client
 from fleet.keys import Keys
 from fleet.messages import COMMANDS, Accepted, Batch, Fields, Goodbye, Heartbeat, Message, Register, Run, UnitEnd, parse
@@ -18,10 +18,11 @@ from tests.support import wait_until
 class SpokenNode:
     """``async with SpokenNode(join_url, keys, "n1", tmp_path) as node``: registered with one slot, gone at the end."""
 
-    def __init__(self, join_url: str, keys: Keys, name: str, state: Path) -> None:
+    def __init__(self, join_url: str, keys: Keys, name: str, state: Path, password: str | None = None) -> None:
+        """``password`` is that of a user which is there beforehand."""
         self.name, self.keys, self.boot = name, keys, f"boot-{name}"
         state.mkdir(parents=True, exist_ok=True)
-        self._membership = Membership(join_url, keys, name, state)
+        self._membership = Membership(join_url, keys, name, password or own_password(state / "password"))
         self.client = command_client(self._membership.url, name=name)
         self._read = "0-0"
         self._numbers = itertools.count(1)

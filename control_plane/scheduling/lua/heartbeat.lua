@@ -4,6 +4,10 @@
 local node, entry, boot, seen = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local state = redis.call('HGET', K.node(node), 'state')
 local verdict = advance(node, entry, boot)
+if verdict == 'stale' and (redis.call('HGET', K.node(node), 'boot') or '') == '' then
+  -- The store lost its registration, and nobody else has come in under its id: it would never notice by itself.
+  redis.call('XADD', K.commands(node), 'MAXLEN', 1, '*', 'k', 'anew', 'v', '1', 'boot', boot)
+end
 if verdict ~= 'ok' then return verdict end
 redis.call('HSET', K.node(node), 'load', ARGV[7], 'seen', seen)
 trim_out(node, entry)

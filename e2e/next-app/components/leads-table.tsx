@@ -46,6 +46,13 @@ export function LeadsTable({ leads, total }: { leads: readonly Lead[]; total: nu
               return lead && <Row key={lead.lead_id ?? index} lead={lead} index={index} />;
             })}
             <Space height={below} />
+            {leads.length === 0 && (
+              <tr>
+                <td colSpan={COLUMNS.length} className="hint">
+                  They appear here as they are found.
+                </td>
+              </tr>
+            )}
           </tbody>
         </table>
       </section>

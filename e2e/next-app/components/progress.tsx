@@ -5,16 +5,16 @@ interface Numbers {
   leads: number;
 }
 
-const ENDED = ["completed", "stopped", "error"];
+const DONE = ["completed", "failed"]; // units that were stopped are not
 
 export function Progress({ units = {}, pages = 0, leads }: Numbers) {
   const all = sum(Object.values(units));
-  const ended = sum(ENDED.map((state) => units[state] ?? 0));
+  const done = sum(DONE.map((state) => units[state] ?? 0));
   return (
     <section className="card row progress" aria-label="Progress">
-      <progress max={Math.max(1, all)} value={ended} aria-label="Addresses done" />
+      <progress max={Math.max(1, all)} value={done} aria-label="Addresses done" />
       <span>
-        <b>{ended}</b> of <b>{all}</b> addresses
+        <b>{done}</b> of <b>{all}</b> {all === 1 ? "address" : "addresses"}
       </span>
       <span>
         <b>{pages.toLocaleString("en")}</b> pages

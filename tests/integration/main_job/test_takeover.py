@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -71,7 +70,7 @@ async def state_of_wheel(client: Client, task: str) -> str:
 async def at_the_door(client: Client, door: Door, query: str) -> str:
     """A task whose browser waits for the site's page."""
     task = await client.start(query, enrich_websites=False)
-    await asyncio.wait_for(door.asked.wait(), 30)
+    await door.is_asked()
     return task
 
 

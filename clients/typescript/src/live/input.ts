@@ -34,11 +34,12 @@ export function bindControl(view: LiveView, control: Control, options: BindOptio
   const field = newField(options.label ?? `Keys go to the page; ${LEAVE_CHORD} gives the wheel back`);
   canvas.after(field);
   const before = document.activeElement;
+  const hand = new PointerHand(view, control);
   const leave = () => {
+    hand.letGo(); // while it still reaches the page: what is pressed there is not left so
     control.release();
     options.onLeave?.();
   };
-  const hand = new PointerHand(view, control);
   hand.listen(field, ending.signal);
   listenToKeys(field, control, leave, ending.signal);
   field.focus({ preventScroll: true });

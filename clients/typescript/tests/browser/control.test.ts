@@ -99,7 +99,7 @@ afterEach(async () => {
 
 /** Everything that was said from now on, once `count` messages have come. */
 async function heard(count: number): Promise<Record<string, unknown>[]> {
-  await expect.poll(() => said.length, { timeout: 20_000 }).toBe(count);
+  await expect.poll(() => said.length).toBe(count);
   return said.splice(0);
 }
 
@@ -110,7 +110,7 @@ test("presses land where the picture shows them, and on the bars nowhere", async
   await page.mouse.click(LEFT - 20, 100);
   await page.mouse.dblclick(LEFT + WIDTH - 1, 40 + HEIGHT - 1, { button: "left" });
   await page.evaluate(() => window.control.key("press", "End"));
-  await expect.poll(() => said.at(-1)?.["key"], { timeout: 20_000 }).toBe("End");
+  await expect.poll(() => said.at(-1)?.["key"]).toBe("End");
   const presses = (await clicks(said.length)).slice(0, -1);
   expect(presses.map(({ event, clicks }) => [event, clicks])).toEqual([
     ["down", 1],
@@ -194,6 +194,7 @@ test("Escape is the page's and ours, and one chord gives the wheel back and leav
   await expect.poll(() => said.at(-1)?.["event"]).toBe("down");
   await page.keyboard.press("Control+Shift+Enter");
   await page.evaluate(() => window.control.closed);
+  await expect.poll(() => said.at(-1)).toMatchObject({ event: "up", button: "left" });
   expect(await page.evaluate(() => window.control.state)).toEqual({ name: "ended", reason: "released" });
   expect(await page.evaluate(() => document.querySelectorAll("textarea").length)).toBe(0);
   expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Out");

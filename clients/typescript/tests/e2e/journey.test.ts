@@ -13,7 +13,7 @@ test("a task is started once, steered, and its leads are filtered, counted and e
   const again = await client.tasks.start(request, { idempotencyKey: request.queries.join() });
   expect(again.task_id).toBe(started.task_id);
   const id = started.task_id;
-  await expect.poll(async () => (await client.tasks.status(id)).status, { timeout: 60_000 }).toBe("running");
+  await expect.poll(async () => (await client.tasks.status(id)).status).toBe("running");
   expect((await client.tasks.pause(id)).status).toBe("paused");
   expect((await client.tasks.list({ status: "paused", limit: 1 })).tasks.map((task) => task.task_id)).toEqual(
     [id],
@@ -27,9 +27,7 @@ test("a task is started once, steered, and its leads are filtered, counted and e
   const status = await client.tasks.status(id);
   expect(status).toMatchObject({ status: "completed", pages: 6 });
   const where = { task_id: [id] };
-  await expect
-    .poll(async () => (await client.filters.leads({ where })).total, { timeout: 60_000 })
-    .toBe(status.total_results);
+  await expect.poll(async () => (await client.filters.leads({ where })).total).toBe(status.total_results);
   const facets = await client.filters.facets({ where, fields: ["platform"] });
   expect(facets.facets["platform"]).toEqual([{ value: "website", count: status.total_results }]);
 

@@ -114,7 +114,7 @@ test("a line that is reset, and then refuses, costs no event", async () => {
   await command("line", "refuse");
   await command("line", "reset");
   await expect
-    .poll(() => follower.states.filter((state) => state.name === "retrying").length, { timeout: 30_000 })
+    .poll(() => follower.states.filter((state) => state.name === "retrying").length)
     .toBeGreaterThan(1);
   await command("line", "heal");
   await follower.opened(2);
@@ -125,10 +125,10 @@ test("a line on which everything vanishes is noticed by its silence", async () =
   const heartbeat = { intervalMs: 500, timeoutMs: 2_000, connectMs: 2_000 };
   const { task, follower } = await running({ heartbeat });
   await command("line", "cut");
-  await expect.poll(() => follower.subscription.state.name, { timeout: 20_000 }).not.toBe("open");
+  await expect.poll(() => follower.subscription.state.name).not.toBe("open");
   expect(follower.states.find((state) => state.name === "retrying")?.reason.message).toMatch(/^silent for/);
   await command("let_go"); // what happens now, happens unseen
-  await expect.poll(async () => (await fetchStatus(task)).status, { timeout: 60_000 }).toBe("completed");
+  await expect.poll(async () => (await fetchStatus(task)).status).toBe("completed");
   await command("line", "heal");
   await finish(task, follower);
 });
@@ -139,7 +139,7 @@ test("a client that returns is told what it missed, and of a gap where the serve
   follower.subscription.close();
   await follower.ended;
   await command("let_go");
-  await expect.poll(async () => (await fetchStatus(task)).status, { timeout: 60_000 }).toBe("completed");
+  await expect.poll(async () => (await fetchStatus(task)).status).toBe("completed");
   const all = await command<string[]>("events", task);
   const lastEventId = follower.subscription.lastEventId;
   expect(lastEventId).toBe(seen.at(-1));

@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 
-test("the generated types are those of openapi.json", { timeout: 60_000 }, async () => {
+test("the generated types are those of openapi.json", async () => {
   const folder = await mkdtemp(join(tmpdir(), "leadfleet-types-"));
   try {
     const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
@@ -24,7 +24,7 @@ test("the generated types are those of openapi.json", { timeout: 60_000 }, async
   }
 });
 
-test("the examples of the README are right", { timeout: 60_000 }, async () => {
+test("the examples of the README are right", async () => {
   const readme = await readFile(join(root, "README.md"), "utf8");
   const examples = [...readme.matchAll(/```(tsx?)\n([\s\S]*?)```/g)];
   expect(examples.length).toBeGreaterThanOrEqual(5);

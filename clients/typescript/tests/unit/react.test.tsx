@@ -56,8 +56,8 @@ test("useTask shows what happened, once, in spite of a component that is mounted
     },
   });
   await shown(client, async (current) => {
-    await expect.poll(() => current().connection.name, { timeout: 20_000 }).toBe("closed");
-    await expect.poll(() => current().status?.status, { timeout: 20_000 }).toBe("completed");
+    await expect.poll(() => current().connection.name).toBe("closed");
+    await expect.poll(() => current().status?.status).toBe("completed");
     const { log: lines, leads, progress, gaps, error } = current();
     expect(lines.map((line) => line.message)).toEqual(["first"]);
     expect(leads).toMatchObject([{ lead_id: "a", display_name: "A", enrichment: { category: "health" } }]);
@@ -88,18 +88,16 @@ test("useControl takes the wheel, tells how it ends, and gives it back with its 
   await expect.poll(() => wheel?.state.name).toBe("free");
   wheel?.take();
   wheel?.take();
-  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  await expect.poll(() => wheel?.state.name).toBe("held");
   expect(sockets).toHaveLength(1);
   sockets[0]?.close(4008, "the wheel may be held for 60 s");
-  await expect
-    .poll(() => wheel?.state, { timeout: 20_000 })
-    .toMatchObject({ name: "ended", reason: "limit" });
+  await expect.poll(() => wheel?.state).toMatchObject({ name: "ended", reason: "limit" });
   wheel?.take();
-  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  await expect.poll(() => wheel?.state.name).toBe("held");
   wheel?.release();
-  await expect.poll(() => wheel?.state, { timeout: 20_000 }).toMatchObject({ reason: "released" });
+  await expect.poll(() => wheel?.state).toMatchObject({ reason: "released" });
   wheel?.take();
-  await expect.poll(() => wheel?.state.name, { timeout: 20_000 }).toBe("held");
+  await expect.poll(() => wheel?.state.name).toBe("held");
   root.unmount();
   await expect.poll(() => server?.open.size).toBe(0);
 });
@@ -107,7 +105,7 @@ test("useControl takes the wheel, tells how it ends, and gives it back with its 
 test("a component that goes takes its connection along", async () => {
   const client = await serve({ socket: (socket) => socket.send(connected()) });
   await shown(client, async (current) => {
-    await expect.poll(() => current().connection.name, { timeout: 20_000 }).toBe("open");
+    await expect.poll(() => current().connection.name).toBe("open");
     expect(server?.open.size).toBe(1);
   });
   await expect.poll(() => server?.open.size).toBe(0);

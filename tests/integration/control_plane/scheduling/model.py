@@ -169,6 +169,8 @@ class Model(Rules):
         """A sign of life; what node and store think of its leases is made the same."""
         node = self._node(name)
         verdict = self._advance(node, entry, message.boot)
+        if verdict == "stale" and not node.boot:
+            node.commands = [Command("anew")]  # all that it can be told: no life of it is known
         if verdict != "ok":
             return verdict
         seen = position(message.commands_seen)

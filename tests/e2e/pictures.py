@@ -7,12 +7,12 @@ from PIL import Image, ImageChops
 from infra.sample_town.workshop_sites import CLOCK_PHONE_COLOUR
 
 NEAR = 60
-"""Of 255, by channel: JPEG does not keep colours exactly. No other colour of the clock comes near."""
+"""Of 255, by channel: JPEG does not keep colours exactly. No other of the pages looked at comes near."""
 
 
-def patch(picture: Image.Image) -> tuple[int, int, int, int] | None:
-    """Where the patch around the number of the town's clock is: ``left, top, right, bottom`` in pixels."""
-    wanted = Image.new("RGB", picture.size, CLOCK_PHONE_COLOUR)
+def patch(picture: Image.Image, colour: str = CLOCK_PHONE_COLOUR) -> tuple[int, int, int, int] | None:
+    """Where a picture has a colour: ``left, top, right, bottom`` in pixels. By default around the clock's number."""
+    wanted = Image.new("RGB", picture.size, colour)
     channels = ImageChops.difference(picture, wanted).split()
     red, green, blue = (channel.point([255] * NEAR + [0] * (256 - NEAR)) for channel in channels)
     return ImageChops.darker(red, ImageChops.darker(green, blue)).getbbox()

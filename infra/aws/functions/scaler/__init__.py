@@ -1,0 +1,1 @@
+"""The scheduled function that starts and ends browser nodes on AWS: standard library and boto3 alone."""

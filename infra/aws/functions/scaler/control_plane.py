@@ -1,0 +1,83 @@
+"""The control plane's API as far as the scaler needs it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .decision import Node, Work
+
+TIMEOUT_S = 10
+"""A replica answers within a second; a load balancer without one gives up later than this."""
+
+PAGE = 500
+"""The most that one answer tells of."""
+
+HOLDS_A_UNIT = frozenset({"leased", "releasing"})
+"""States of a slot that runs a unit, or was told to let go of one and has not said that it did."""
+
+
+class ControlPlane:
+    """Asks with an API key of the scopes ``fleet:read`` and ``fleet:write``. Raises OSError while nobody answers."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url.rstrip("/"), key
+
+    def gauges(self) -> dict[str, Any]:
+        """The fleet's numbers: units and slots by state, totals."""
+        return self._ask("GET", "/api/metrics")
+
+    def stalled(self) -> bool:
+        """Whether units wait beside free slots that fit them."""
+        return bool(self._ask("GET", "/api/health", also=503)["components"]["dispatch"]["status"] == "stalled")
+
+    def nodes(self) -> list[Node]:
+        """All nodes, with the leases of their slots."""
+        leases = Counter(slot["node_id"] for slot in self._all("slots") if slot["state"] in HOLDS_A_UNIT)
+        now = datetime.now(UTC)
+        return [
+            Node(view["node_id"], view["state"], leases[view["node_id"]], _age(view.get("registered_at"), now))
+            for view in self._all("nodes")
+        ]
+
+    def drain(self, node: str) -> None:
+        """Have a node take no new work. From then on its leases only grow fewer."""
+        self._ask("POST", f"/api/fleet/nodes/{node}/drain")
+
+    def _all(self, what: str) -> Iterator[dict[str, Any]]:
+        cursor = ""
+        while True:
+            answer = self._ask("GET", f"/api/fleet/{what}?limit={PAGE}" + (f"&cursor={cursor}" if cursor else ""))
+            yield from answer[what]
+            cursor = answer.get("next_cursor") or ""
+            if not cursor:
+                return
+
+    def _ask(self, method: str, path: str, *, also: int = 200) -> dict[str, Any]:
+        """The answer's JSON; ``also`` is a status that is one, beside 200."""
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        request = urllib.request.Request(self._url + path, method=method, headers=headers)  # noqa: S310 - ours
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                said = answer.read()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                if exc.code != also:
+                    raise ConnectionError(f"{method} {path}: {exc.code} {exc.read(200)!r}") from exc
+                said = exc.read()
+        answered: dict[str, Any] = json.loads(said)
+        return answered
+
+
+def work_of(gauges: dict[str, Any]) -> Work:
+    """What there is to do, from the fleet's numbers."""
+    return Work(gauges["units_dispatchable"], sum(gauges["slots"][state] for state in HOLDS_A_UNIT))
+
+
+def _age(registered: str | None, now: datetime) -> timedelta:
+    return now - datetime.fromisoformat(registered) if registered else timedelta(0)
