@@ -173,13 +173,18 @@ async def test_a_node_at_work_is_stopped_when_it_has_let_go_of_its_unit_and_not_
     """All three are at work, and nodes of two slots would need one less: somebody has to go."""
     await api.start(*(f"http://{name}.town.test/" for name in NODES), max_parallel=3)
     runs = {name: await nodes[name].told(Run) for name in NODES}
+    looks: list[str] = []
+    all_nodes = scaled.control_plane.nodes
+
+    def looked_at() -> list[decision.Node]:
+        found = all_nodes()
+        looks.extend(node.name for node in found if node.state == "draining")
+        return found
+
+    scaled.control_plane.nodes = looked_at  # type: ignore[method-assign]
     look = asyncio.create_task(scaled.look(slots=2))
-
-    async def draining() -> str | None:
-        found = await asyncio.to_thread(scaled.control_plane.nodes)
-        return next((node.name for node in found if node.state == "draining"), None)
-
-    name = await wait_until(draining, 20, "a node to be drained")
+    await wait_until(lambda: len(looks) == 2, 30, "the scaler to look at the draining node twice")
+    name = looks[0]
     assert not look.done()
     assert (await scaled.desired())[name] == 1
     await nodes[name].end(runs[name])
