@@ -42,6 +42,11 @@ WINDOW = (1280, 720)
 LONGEST_TMPDIR = 62
 """Chrome makes a Unix socket 45 characters below TMPDIR, and the kernel allows 107 for the whole path."""
 
+DISABLED_FEATURES = (
+    "Translate", "MediaRouter", "OptimizationHints", "AutofillServerCommunication",
+    "WebRtcHideLocalIpsWithMdns",  # joins a multicast group for any page that makes a peer connection
+)  # fmt: skip
+
 _LISTENING = re.compile(rb"DevTools listening on ws://[^:]+:(\d+)/")
 
 _SECRET_SETTINGS = re.compile(
@@ -95,7 +100,7 @@ def flags(spec: ChromeSpec, profile: Path) -> list[str]:
         "--password-store=basic",
         "--use-mock-keychain",
         "--force-color-profile=srgb",
-        "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication",
+        "--disable-features=" + ",".join(DISABLED_FEATURES),
         # tabs that are not in front load pages too
         "--disable-background-timer-throttling",
         "--disable-backgrounding-occluded-windows",
