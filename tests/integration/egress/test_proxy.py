@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from egress import listeners
+from egress import connection, listeners
 from egress.access import Access
 from egress.listeners import OwnListener
 from egress.proxy import EgressProxy
@@ -222,6 +222,7 @@ async def test_connections_end_with_their_unit_and_the_next_one_begins_anew(site
         assert await asyncio.wait_for(ended.read(), 10) == b""
         await let_go(writer)
     running.listener.free()
+    assert len(running.proxy._shares) == 1, "the node's own is counted on"
     running.listener.lend("tsk_b.0", 2, told.append)
     assert b" 200 " in await get(running.port, "http://a.site.test/")
     assert running.listener.refusal("a.site.test") == ""
@@ -265,9 +266,10 @@ async def test_connections_that_say_nothing_are_few(start: Start, monkeypatch: p
         await let_go(writer)
 
 
-async def test_a_download_is_not_cut_because_the_client_listens(start: Start) -> None:
+async def test_a_download_is_not_cut_because_the_client_listens(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is that of both sides: who downloads for minutes says nothing meanwhile."""
     quiet = timedelta(seconds=0.3)
+    monkeypatch.setattr(connection, "HALF_CLOSED", timedelta(0))
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(10):
@@ -298,3 +300,27 @@ async def test_a_client_that_reads_nothing_does_not_hold_an_origin_for_ever(star
         await wait_until(lambda: running.accesses, 15)
         assert running.accesses[0].down > 0
         writer.transport.abort()
+
+
+async def test_a_tunnel_that_is_cut_ends_at_once_although_its_origin_says_nothing(start: Start) -> None:
+    seen, closed = asyncio.Event(), asyncio.Event()
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            pass
+        await seen.wait()
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        running = await start(f"a.site.test=127.0.0.1:{port}", Limits(unit_bytes=1 << 20))
+        running.listener.lend("tsk_a.0", 1, lambda reason: None)
+        _, writer = await hold(running)
+        writer.write(b"x" * (2 << 20))
+        await wait_until(lambda: running.accesses, connection.HALF_CLOSED.total_seconds() / 2)
+        assert (running.accesses[0].verdict, running.accesses[0].reason) == ("cut", "cap: the unit has moved 1 MB")
+        writer.transport.abort()
+        seen.set()
+        await closed.wait()
