@@ -8,7 +8,7 @@ CLIENT := clients/typescript
 APP := e2e/next-app
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
-.PHONY: help demo up stack stack-down stack-test test faults soak upgrade lint client e2e e2e-browsers bench openapi lock clean setup chromium libreoffice browsers npm
+.PHONY: help demo up stack stack-down stack-test test faults soak upgrade lint client e2e e2e-browsers bench openapi aws-check deploy-plan lock clean setup chromium libreoffice browsers npm
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -67,6 +67,12 @@ bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 openapi: setup npm ## write the OpenAPI document and the client's types from the routes
 	@$(BIN)/python -m infra.openapi > $(CLIENT)/openapi.json
 	@cd $(CLIENT) && npm run --silent types
+
+aws-check: setup ## check the CloudFormation template and its parts with every tool there is, without AWS
+	@infra/aws/check.sh
+
+deploy-plan: setup ## list what the template would make on AWS, from its files alone; NODES=n1,n2 as in the parameter
+	@$(BIN)/python -m infra.aws.plan $(if $(NODES),--nodes $(NODES))
 
 lock: setup ## resolve the dependencies into requirements/*.lock; UPGRADE=1 takes the newest
 	@infra/bootstrap/lock.sh

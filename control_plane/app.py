@@ -38,7 +38,7 @@ from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
 from control_plane.streams.reader import Readers
 from control_plane.turnstile import Turnstile
-from control_plane.webhooks.post import Post
+from control_plane.webhooks.post import Post, WayOut
 from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
 from fleet.clock import Clock, SystemClock
@@ -151,7 +151,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             from control_plane.background import Background
 
             made.monitor = await running.enter_async_context(Monitor(client, keys, made.store, clock))
-            sender = Sender(scripts, Post(made.allowance), settings.secret.get_secret_value(), clock)
+            sender = Sender(
+                scripts, Post(made.allowance, way_out=_way_out(settings)), settings.secret.get_secret_value(), clock
+            )
             made.enricher = _enricher(settings, scripts, clock)
             await running.enter_async_context(
                 Background(
@@ -177,6 +179,14 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
     @app.after_serving
     async def stop() -> None:
         await running.aclose()
+
+
+def _way_out(settings: Settings) -> WayOut | None:
+    """How webhooks leave; None: directly."""
+    if not settings.egress_proxy:
+        return None
+    assert settings.egress_secret is not None  # the settings see to it
+    return WayOut.of(settings.egress_proxy, settings.egress_secret.get_secret_value())
 
 
 def _enricher(settings: Settings, scripts: Scripts, clock: Clock) -> Enricher | None:

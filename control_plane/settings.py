@@ -90,6 +90,10 @@ class Settings(BaseSettings):
         min_length=16,
     )
 
+    egress_proxy: str = Field(
+        "", description="`host:port` of the egress proxy that webhooks leave through; empty: they leave directly"
+    )
+
     # How much.
     queue_cap: int = Field(10_000, ge=1, description="units that may wait in the whole fleet")
     tenant_daily_units: int = Field(10_000, ge=1, description="units a tenant may submit a day")
@@ -226,6 +230,17 @@ class Settings(BaseSettings):
         if parts.username is not None:
             raise ValueError("must hold no user or password: the key goes into LEADFLEET_ENRICHMENT_KEY")
         return value
+
+    @model_validator(mode="after")
+    def _proxy_with_a_secret(self) -> Self:
+        if not self.egress_proxy:
+            return self
+        host, _, port = self.egress_proxy.rpartition(":")
+        if not host or set("/@ ") & set(host) or not port.isdecimal() or int(port) >= 1 << 16:
+            raise ValueError("LEADFLEET_EGRESS_PROXY must look like egress:3128, without a scheme")
+        if self.egress_secret is None:
+            raise ValueError("LEADFLEET_EGRESS_PROXY is set: the proxy knows us by LEADFLEET_EGRESS_SECRET, set it too")
+        return self
 
     @model_validator(mode="after")
     def _endpoint_with_a_model(self) -> Self:

@@ -2,7 +2,7 @@
 
 The name is resolved here, once, and the connection goes to an address that was looked at: the URL that aiohttp gets
 holds the address, so there is no second look-up in which a name could turn inwards. Host header and TLS name stay the
-receiver's.
+receiver's. With a way out, all of that is the egress proxy's: it looks the name up, under the same rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import aiohttp
 
 from control_plane.admission import DEFAULT_PORTS, refuse_webhook
 from control_plane.webhooks.verdict import Answered, Unreached
+from fleet import credentials
 from fleet.addresses import Allowance
 from fleet.destinations import (
     Destination,
@@ -37,6 +38,13 @@ ADDRESSES_TRIED = 3
 
 READ_AHEAD = 4 << 10
 """Bytes of an answer's body that may arrive before it is cut off. None is read: its status is all that counts."""
+
+
+OURSELVES = "control-plane"
+"""Who we are to the egress proxy."""
+
+REFUSED = "X-Leadfleet-Egress"
+"""In an answer that is the proxy's own: why it does not connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +69,37 @@ class Target:
         """The Host header."""
         return _authority(self.host, None if self.port == DEFAULT_PORTS[self.scheme] else self.port)
 
+    @property
+    def url(self) -> str:
+        """The whole of it, with the host as name servers have it."""
+        return f"{self.scheme}://{self.authority}{self.rest}"
+
     def at(self, address: str, port: int) -> str:
         """The same URL with an address in the place of the name."""
         return f"{self.scheme}://{_authority(address, port)}{self.rest}"
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The egress proxy that webhooks leave through, and how we prove ourselves to it."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, proxy: str, secret: str) -> WayOut:
+        """``proxy`` is ``host:port``; ``secret`` is the one that the proxy has."""
+        authorization = credentials.authorization(
+            credentials.node_key(secret, OURSELVES), credentials.Holder(OURSELVES)
+        )
+        return cls(f"http://{proxy}", {"Proxy-Authorization": authorization})
+
+
 class Post:
     """Sends webhooks. To be made inside a running loop and closed with ``aclose``."""
 
-    def __init__(self, allowance: Allowance, resolve: Resolve | None = None) -> None:
-        self._allowance = allowance
+    def __init__(self, allowance: Allowance, resolve: Resolve | None = None, *, way_out: WayOut | None = None) -> None:
+        self._allowance, self._way_out = allowance, way_out
         # receivers are seldom the same, and one that has moved is to be found at the next attempt
         self._destinations = Destinations(allowance, resolve=resolve, fresh=timedelta(0))
         self._session = aiohttp.ClientSession(
@@ -94,10 +123,39 @@ class Post:
         target = Target.of(url)
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
+                if self._way_out is not None:
+                    return await self._through(self._way_out, target, headers, body)
                 found = await self._destination(target)
                 return found if isinstance(found, Unreached) else await self._exchange(target, found, headers, body)
         except TimeoutError:
             return Unreached(f"{target.host} did not answer within {TIMEOUT.total_seconds():g} s")
+
+    async def _through(
+        self, way_out: WayOut, target: Target, headers: Mapping[str, str], body: bytes
+    ) -> Answered | Unreached:
+        """Ask the proxy, which answers by itself when it does not connect."""
+        # without a tunnel the request itself is what the proxy reads; it passes on what is not its own
+        plain = way_out.headers if target.scheme == "http" else {}
+        try:
+            async with self._session.post(
+                target.url,
+                headers={**headers, **plain},
+                data=body,
+                allow_redirects=False,
+                proxy=way_out.url,
+                proxy_headers=dict(way_out.headers),  # aiohttp writes into it
+            ) as response:
+                response.close()
+                reason = response.headers.get(REFUSED)
+                return Answered(response.status) if reason is None else Unreached(f"{target.host}: {reason}")
+        except aiohttp.ClientHttpProxyError as exc:
+            told = exc.headers.get(REFUSED) if exc.headers is not None else None
+            reason = told or f"the egress proxy answered {exc.status}"
+            return Unreached(f"{target.host}: {reason}")
+        except aiohttp.ClientProxyConnectionError:
+            return Unreached("the egress proxy takes no connection")
+        except aiohttp.ClientError as exc:
+            return Unreached(_in_words(exc, target.host))
 
     async def _destination(self, target: Target) -> Destination | Unreached:
         try:

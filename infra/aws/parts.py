@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +124,16 @@ def comments(text: str) -> dict[str, str]:
     return found
 
 
+def loops(part: Part, lists: Mapping[str, Sequence[str]]) -> Tree:
+    """A template of what the part's loops make, for tools that look into none; empty without a loop."""
+    made = [
+        (name, body)
+        for pattern, name, body in _written_out(part.tree["Resources"], defaults(part.tree) | dict(lists))
+        if pattern != name
+    ]
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": dict(made)} if made else {}
+
+
 def _written_out(resources: Tree, lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, Tree]]:
     """``(logical id as written, logical id, resource)`` of each."""
     for name, body in resources.items():
@@ -147,3 +159,16 @@ def _put(tree: Any, variable: str, item: str) -> Any:
     if isinstance(name, dict) and isinstance(name.get("Fn::Sub"), str) and "${" not in name["Fn::Sub"]:
         return {"Ref": name["Fn::Sub"]}
     return made
+
+
+def main() -> int:
+    """``python -m infra.aws.parts FOLDER``: write what loops make into a file a part."""
+    folder = Path(sys.argv[1])
+    for part in parts():
+        if written := loops(part, {"NodeIds": ["n1"]}):
+            (folder / f"{part.path.stem}.json").write_text(json.dumps(written, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -40,6 +40,16 @@ def ensure(venv: Path) -> None:
     stamp.write_text(wanted)
 
 
+def ensure_tools(venv: Path, lock: Path) -> None:
+    """Make ``venv`` hold what ``lock`` names and nothing of ours: tools whose dependencies do not fit beside it."""
+    stamp, wanted = venv / "leadfleet-tools", f"{sys.version_info[:3]} {hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    _create(venv)
+    install_locked(venv, lock)
+    stamp.write_text(wanted)
+
+
 def install_locked(venv: Path, lock: Path) -> None:
     """Install what ``lock`` names into ``venv``. Raises `SetupError` with pip's words."""
     count = sum(1 for line in lock.read_text().splitlines() if "==" in line)

@@ -23,3 +23,6 @@ lock dev pyproject.toml --all-extras --group dev
 lock egress --group egress --constraint requirements/dev.lock
 # comes on top of dev, whose versions it shares
 lock browsers --group browsers --constraint requirements/dev.lock
+# each in an environment of its own, so they share nothing
+lock aws --group aws
+lock checkov --group checkov

@@ -18,7 +18,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 EXTRAS = {"control-plane": ["control-plane"], "node": ["node"], "dev": ["control-plane", "node", "local"]}
 
-LOCKS = [*EXTRAS, "browsers", "egress"]
+LOCKS = [*EXTRAS, "browsers", "egress", "aws", "checkov"]
 
 # parts of what is declared: botocore belongs to aiobotocore, werkzeug to Quart, typing_extensions to pydantic
 BROUGHT_ALONG = {"botocore", "typing-extensions", "werkzeug"}
