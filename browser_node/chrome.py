@@ -42,6 +42,11 @@ WINDOW = (1280, 720)
 LONGEST_TMPDIR = 62
 """Chrome makes a Unix socket 45 characters below TMPDIR, and the kernel allows 107 for the whole path."""
 
+DISABLED_FEATURES = (
+    "Translate", "MediaRouter", "OptimizationHints", "AutofillServerCommunication",
+    "WebRtcHideLocalIpsWithMdns",  # joins a multicast group for any page that makes a peer connection
+)  # fmt: skip
+
 _LISTENING = re.compile(rb"DevTools listening on ws://[^:]+:(\d+)/")
 
 _SECRET_SETTINGS = re.compile(
@@ -95,7 +100,7 @@ def flags(spec: ChromeSpec, profile: Path) -> list[str]:
         "--password-store=basic",
         "--use-mock-keychain",
         "--force-color-profile=srgb",
-        "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication",
+        "--disable-features=" + ",".join(DISABLED_FEATURES),
         # tabs that are not in front load pages too
         "--disable-background-timer-throttling",
         "--disable-backgrounding-occluded-windows",
@@ -144,7 +149,6 @@ class Chrome:
             raise
         try:
             chrome.port = await asyncio.wait_for(chrome._listening, LAUNCH_TIMEOUT.total_seconds())
-            await processes.step_back(chrome.pid)
         except BaseException as exc:
             await to_the_end(chrome.stop())
             if isinstance(exc, TimeoutError):
@@ -165,6 +169,14 @@ class Chrome:
                 return await self._version()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
+
+    def waits(self) -> dict[int, float]:
+        """How long the threads of its browser process have waited for a processor: see `processes.waits`."""
+        return processes.waits(self.pid)
+
+    async def step_back(self) -> None:
+        """From now on, leave the processor to the machine's other work as far as it wants it."""
+        await processes.step_back(self.pid)
 
     def memory(self) -> int:
         """Resident memory in bytes, over all its processes. Reads /proc: call it off the loop."""

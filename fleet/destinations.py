@@ -7,13 +7,16 @@ else. So a name that turns to another address after the check changes nothing (D
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
+from types import MappingProxyType
+from weakref import WeakValueDictionary
 
 from fleet.addresses import Allowance, BadHost, Prefixes, is_public, spelled, usable_host
 from fleet.errors import FleetError
@@ -24,12 +27,14 @@ NAMES_FRESH = timedelta(seconds=60)
 
 LOOK_UP_WITHIN = timedelta(seconds=10)
 
-LOOK_UPS = 64
+LOOK_UPS = 128
 """Threads for names. Not the loop's own few: a name server that stalls must not keep other look-ups waiting."""
 
 WEB_PORTS = frozenset({80, 443})
 FIRST_FREE_PORT = 1024
 """Sites do run on 8080 and 8443, but nothing on a mail or SSH port is a web site."""
+
+_NOBODY: Mapping[str, int] = MappingProxyType({})
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """All addresses of a name; raises OSError or UnicodeError for one that has none."""
@@ -86,6 +91,8 @@ class Destinations:
         self._resolve = resolve or self._ask
         self._known: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[tuple[str, ...]]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By asker: a name server that stalls costs whoever asked it, and nobody else, their look-ups."""
 
     def close(self) -> None:
         """End the look-ups."""
@@ -93,8 +100,10 @@ class Destinations:
             asking.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def find(self, host: str, port: int) -> Destination:
+    async def find(self, host: str, port: int, askers: Mapping[str, int] = _NOBODY) -> Destination:
         """Where to connect to for ``host:port``. Raises NoDestination.
+
+        ``askers`` are those on whose behalf it is asked, each with the look-ups that it may have at once.
 
         What was allowed by name goes to its target. Else the public addresses of the host: those of a mixed answer that
         are not public are left out, because a network with DNS64 gives every name one of them.
@@ -109,7 +118,7 @@ class Destinations:
         if port not in WEB_PORTS and not FIRST_FREE_PORT <= port < 1 << 16:
             raise ForbiddenPort(f"refused port {port}")
         address = spelled(host)
-        addresses = (str(address),) if address is not None else await self._addresses(host)
+        addresses = (str(address),) if address is not None else await self._addresses(host, askers)
         reachable = tuple(address for address in addresses if self._may_reach(address))
         if not reachable:
             raise ForbiddenAddress(f"refused non-public address {addresses[0]}")
@@ -121,14 +130,14 @@ class Destinations:
     def _is_denied(self, address: str) -> bool:
         return bool(self._denied) and any(ip_address(address) in prefix for prefix in self._denied)
 
-    async def _addresses(self, name: str) -> tuple[str, ...]:
+    async def _addresses(self, name: str, askers: Mapping[str, int]) -> tuple[str, ...]:
         """Of a name, never empty; those who ask for one name at once share one look-up."""
         expires, addresses = self._known.get(name, (0.0, ()))
         if expires > asyncio.get_running_loop().time():
             return addresses
         asking = self._asking.get(name)
         if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._look_up(name), name="look-up")
+            asking = self._asking[name] = asyncio.create_task(self._look_up(name, askers), name="look-up")
             asking.add_done_callback(lambda done: self._asked(name, done))
         return await asyncio.shield(asking)
 
@@ -137,9 +146,11 @@ class Destinations:
         if not done.cancelled():
             done.exception()  # whoever asked may have left
 
-    async def _look_up(self, name: str) -> tuple[str, ...]:
+    async def _look_up(self, name: str, askers: Mapping[str, int]) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
+            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()), contextlib.AsyncExitStack() as turns:
+                for asker, limit in askers.items():
+                    await turns.enter_async_context(self._turns.setdefault(asker, asyncio.Semaphore(limit)))
                 addresses = tuple(dict.fromkeys(await self._resolve(name)))
         except TimeoutError as exc:
             raise SlowName(f"no answer for the name {name}") from exc

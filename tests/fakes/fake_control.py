@@ -25,6 +25,8 @@ class FakeControl:
         self.said: list[Message] = []
         self.joins = 0
         self.fence = 1000
+        self.egress_key = ""
+        """Told to every node that registers."""
         self._task: asyncio.Task[None] | None = None
         self._cursors: dict[str, str] = {}
         self._leaving = asyncio.Event()
@@ -103,7 +105,7 @@ class FakeControl:
             message = messages.parse(fields, messages.OUT)
             self.said.append(message)
             if isinstance(message, Register):
-                await self.tell(node, Accepted(message.boot, len(self.of(Register))))
+                await self.tell(node, Accepted(message.boot, len(self.of(Register)), self.egress_key))
 
     def _cursor(self, name: str) -> str:
         return self._cursors.get(name, "0-0")

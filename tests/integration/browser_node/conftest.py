@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from browser_node.chrome_binary import ChromeBinary, find_chrome
-from browser_node.node import Node
+from browser_node.node import Node, OpenServices
 from browser_node.scraping.types import Services
 from browser_node.settings import Settings
 from browser_node.units import RunUnit
@@ -54,6 +54,8 @@ class Site:
     asked: list[str]
     headers: list[dict[str, str]]
     bodies: list[bytes]
+    pages: dict[str, str] = field(default_factory=dict)
+    """What is not the usual page, by path."""
 
     @property
     def allowance(self) -> str:
@@ -76,6 +78,8 @@ async def site() -> AsyncIterator[Site]:
             response = web.Response(text=PAGE % "cookie", content_type="text/html")
             response.set_cookie("tenant", "first")
             return response
+        if request.path in made.pages:
+            return web.Response(text=made.pages[request.path], content_type="text/html")
         if request.path == "/hang":
             await asyncio.sleep(3600)
         body = MOVING if request.path == "/moving" else PAGE % request.path
@@ -87,7 +91,8 @@ async def site() -> AsyncIterator[Site]:
     await runner.setup()
     server = web.TCPSite(runner, "127.0.0.1", 0)
     await server.start()
-    yield Site(runner.addresses[0][1], asked, headers, bodies)
+    made = Site(runner.addresses[0][1], asked, headers, bodies)
+    yield made
     await runner.cleanup()
 
 
@@ -108,10 +113,12 @@ async def start_node(
     """``await start_node(run_unit, **settings)`` starts a node and returns once it has registered."""
     started: list[tuple[Node, asyncio.Task[None]]] = []
 
-    async def start(run_unit: RunUnit, **settings: Any) -> tuple[Node, asyncio.Task[None]]:
+    async def start(
+        run_unit: RunUnit, services: OpenServices = no_services, **settings: Any
+    ) -> tuple[Node, asyncio.Task[None]]:
         given = {"slots": 1, "node_id": NODE, "drain_s": 0.2, "state": tmp_path / "state", **settings}
         url = valkey_server.url.replace("redis://", "redis://join:x@")
-        node = Node(Settings(join_url=url, **given), chrome, run_unit, no_services)
+        node = Node(Settings(join_url=url, **given), chrome, run_unit, services)
         task = asyncio.create_task(node.run())
         started.append((node, task))
         registered = asyncio.create_task(control.registered())

@@ -6,27 +6,14 @@ That the trap works is seen too: without the check the same vectors do arrive.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests import namespaces
-from tests.integration.egress.vectors import ALL, KINDS, MAY_REACH_THE_SITE, Vector, link_local
-from tests.integration.egress.world import SITE, SITE_6, World, proof, proxy_in, world
+from tests.integration.egress.vectors import ALL, KINDS, MAY_REACH_THE_SITE, Vector
+from tests.integration.egress.world import SITE, SITE_6, WITHOUT_CHECK, World, proof, proxy_in
 from tests.namespaces import Packet
 from tests.support import REPOSITORY
-
-WITHOUT_CHECK = """
-import egress.head, fleet.destinations as d
-d.is_public = lambda address: True
-d.is_this_machine = lambda address: False
-d.spelled = lambda host: None
-d.usable_host = egress.head.usable_host = lambda host: host.strip("[]").rstrip(".")
-d.FIRST_FREE_PORT = 0
-from egress.__main__ import main
-main()
-"""
 
 FORGETS_NAMES = """
 import datetime, fleet.destinations as d
@@ -53,16 +40,6 @@ class Outcome:
     unexplained: list[str] = field(default_factory=list)
     arrived: list[Packet] = field(default_factory=list)
     without_check: int = 0
-
-
-@pytest.fixture(scope="module")
-def trap() -> Iterator[World]:
-    namespaces.needed()
-    with world() as made:
-        made.answer_on_the_link(link_local())
-        for vector in ALL:
-            made.names.update(vector.names)
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +118,6 @@ def test_a_plain_client_beside_the_proxy_arrives(trap: World, address: str) -> N
 
 def test_a_public_site_is_reached(trap: World) -> None:
     hosts = (SITE, f"[{SITE_6}]", "site.example", "SITE.example.", "xn--bcher-kva.example")
-    for name in ("site.example", "xn--bcher-kva.example"):
-        trap.names[name] = lambda kind, before: [f"A {SITE}"] if kind == "A" else [f"AAAA {SITE_6}"]
     with proxy_in(trap):
         for host, port in itertools.product(hosts, (80, 443, 8080)):
             vector = Vector("", "", host, port)

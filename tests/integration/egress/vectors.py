@@ -331,8 +331,8 @@ def mixed() -> Iterator[Vector]:
             yield Vector("mixed answers", f"{address} {what}", name, names=((name, _a(*addresses)),))
 
 
-MAY_REACH_THE_SITE = {"names that change", "mixed answers"}
-"""Kinds whose vectors may get an answer of the public site. All others are refused."""
+MAY_REACH_THE_SITE = {"names that change", "mixed answers", "user names"}
+"""Kinds of which some name the public site, which then answers. All others are refused."""
 
 ALL: tuple[Vector, ...] = tuple(
     vector

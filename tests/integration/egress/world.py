@@ -25,6 +25,18 @@ from tests.namespaces import Namespace, Packet, Sniffer, joined, name_server
 
 T = TypeVar("T")
 
+WITHOUT_CHECK = """
+import egress.head, fleet.destinations as d
+d.is_public = lambda address: True
+d.is_this_machine = lambda address: False
+d.spelled = lambda host: None
+d.usable_host = egress.head.usable_host = lambda host: host.strip("[]").rstrip(".")
+d.FIRST_FREE_PORT = 0
+from egress.__main__ import main
+main()
+"""
+"""A proxy with all its checks of addresses and ports taken out, to see that the trap works."""
+
 PROXY, PROXY_PORT = "10.200.0.1", 3128
 """Where clients reach the proxy: the one address inside that it is right to speak to."""
 
@@ -63,6 +75,8 @@ class World:
         """Answers of the public site, by path."""
         self.visits: list[str] = []
         """``address:port host path`` of each request that came to a listener."""
+        self.right = {(PROXY, PROXY_PORT)}
+        """Addresses and ports inside that it is right to speak to."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world")
         self._sniffers: list[Sniffer] = []
@@ -104,7 +118,7 @@ class World:
     def arrivals(self) -> list[Packet]:
         """Packets since the last question that came where none may."""
         outside, inside = (sniffer.packets() for sniffer in self._sniffers)
-        return [p for p in outside if not _is_public(p)] + [p for p in inside if not _is_of_the_proxy(p)]
+        return [p for p in outside if not _is_public(p)] + [p for p in inside if not self._is_right(p)]
 
     def ask(self, raw: bytes, timeout: float = 15) -> bytes:
         """Say ``raw`` to the proxy and read until it closes; as much as comes."""
@@ -115,6 +129,10 @@ class World:
                 while data := client.recv(65_536):
                     answer += data
             return answer
+
+    def _is_right(self, packet: Packet) -> bool:
+        ends = {(packet.source, packet.source_port), (packet.target, packet.target_port)}
+        return bool(ends & self.right)
 
     async def _serve(self) -> None:
         for each in self._sockets:
@@ -141,7 +159,10 @@ class World:
             host = next((line[6:] for line in head.split("\r\n") if line.lower().startswith("host: ")), "")
             self.visits.append(f"{address}:{port} {host} {path}")
             writer.write(self.pages.get(path.partition("?")[0], ok(b"arrived")))
-            await writer.drain()
+            writer.write_eof()
+            async with asyncio.timeout(2):
+                while await reader.read(65_536):
+                    pass  # closed with something unread, the answer would be lost
         writer.close()
 
 
@@ -189,9 +210,8 @@ def world() -> Iterator[World]:
 @contextlib.contextmanager
 def proxy_in(world: World, program: Sequence[str] = ("-m", "egress"), **settings: str) -> Iterator[Process]:
     """``python -m egress``, or another ``program``, inside."""
-    process = world.call(
-        Process.start(world.inside.exec, program, bind=f"{PROXY}:{PROXY_PORT}", secret=SECRET, **settings)
-    )
+    given = {"bind": f"{PROXY}:{PROXY_PORT}", "secret": SECRET, **settings}
+    process = world.call(Process.start(world.inside.exec, program, **given))
     try:
         yield process
     finally:
@@ -214,8 +234,3 @@ def _is_public(packet: Packet) -> bool:
     if packet.target == NAME_SERVER:
         return (packet.protocol, packet.target_port) == (socket.IPPROTO_UDP, 53)
     return packet.target in {SITE, SITE_6} and packet.target_port in {80, 443, 8080}
-
-
-def _is_of_the_proxy(packet: Packet) -> bool:
-    ends = {(packet.source, packet.source_port), (packet.target, packet.target_port)}
-    return (PROXY, PROXY_PORT) in ends
