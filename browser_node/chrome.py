@@ -149,7 +149,6 @@ class Chrome:
             raise
         try:
             chrome.port = await asyncio.wait_for(chrome._listening, LAUNCH_TIMEOUT.total_seconds())
-            await processes.step_back(chrome.pid)
         except BaseException as exc:
             await to_the_end(chrome.stop())
             if isinstance(exc, TimeoutError):
@@ -170,6 +169,14 @@ class Chrome:
                 return await self._version()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
+
+    def waits(self) -> dict[int, float]:
+        """How long the threads of its browser process have waited for a processor: see `processes.waits`."""
+        return processes.waits(self.pid)
+
+    async def step_back(self) -> None:
+        """From now on, leave the processor to the machine's other work as far as it wants it."""
+        await processes.step_back(self.pid)
 
     def memory(self) -> int:
         """Resident memory in bytes, over all its processes. Reads /proc: call it off the loop."""

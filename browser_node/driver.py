@@ -14,8 +14,8 @@ import psutil
 import structlog
 from playwright.async_api import Browser, Error, Playwright, async_playwright
 
-CONNECT_TIMEOUT = timedelta(seconds=10)
-"""Connecting to a warm Chrome takes 59 ms."""
+CONNECT_TIMEOUT = timedelta(seconds=30)
+"""Connecting to a warm Chrome takes 59 ms, and on a machine that others keep busy as long as a launch may take."""
 
 LOOK_EVERY = timedelta(milliseconds=500)
 """Asking the kernel whether a process lives costs 20 µs; units on a dead driver end within this time."""

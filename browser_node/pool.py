@@ -17,19 +17,17 @@ from typing import Any
 import structlog
 from playwright.async_api import BrowserContext, Error, Page
 
-from browser_node import disk
+from browser_node import disk, processes
 from browser_node.chrome import WINDOW, Chrome, ChromeFailed, ChromeSpec
 from browser_node.driver import Connection, Driver
 from browser_node.guard import Guard
+from browser_node.pulse import PING_EVERY, PING_TIMEOUT, Pulse
 from fleet.cancellation import end_all, to_the_end
 from fleet.model import SlotState
 
-PING_EVERY = timedelta(seconds=2)
-PING_TIMEOUT = timedelta(seconds=5)
-"""With PING_EVERY: a Chrome that hangs is killed within 7 s. A loaded one answers within one."""
-
-LANE_TIMEOUT = timedelta(seconds=10)
-"""Making or closing a context takes 0.1 s; one that takes longer than this is on a Chrome that is done for."""
+LANE_TIMEOUT = timedelta(seconds=30)
+"""Making or closing a context takes 0.1 s. A Chrome that hangs is gone long before, by its pings; this is for one whose
+contexts alone do, on a machine that is as busy as a launch may find it."""
 
 RELAUNCH_FIRST = timedelta(seconds=1)
 RELAUNCH_MOST = timedelta(seconds=30)
@@ -189,7 +187,11 @@ class Slot:
         pings = asyncio.create_task(self._ping(chrome), name=f"slot-{self.index}-ping")
         try:
             while chrome.alive and not self._retire.is_set():
-                await self._serve(chrome, await self._driver.connect(chrome.port))
+                connection = await self._driver.connect(chrome.port)
+                await self._warm_up(connection)
+                # not before: it would be the last to be served while it still has all to do
+                await chrome.step_back()
+                await self._serve(chrome, connection)
         except (Error, TimeoutError):
             if chrome.alive:  # an error of a Chrome that just died says nothing new
                 raise
@@ -199,12 +201,11 @@ class Slot:
                 await pings
 
     async def _serve(self, chrome: Chrome, connection: Connection) -> None:
-        """Lanes over one connection; returns when the connection, the Chrome or its time is over."""
+        """Lanes over one connection, the first of which is there; returns when it, the Chrome or its time is over."""
         lost = asyncio.create_task(connection.lost.wait())
         retire = asyncio.create_task(self._retire.wait())
         try:
             while True:
-                await self._warm_up(connection)
                 returned = asyncio.create_task(self._returned.wait())
                 await asyncio.wait({chrome.died, lost, retire, returned}, return_when=asyncio.FIRST_COMPLETED)
                 returned.cancel()
@@ -217,6 +218,7 @@ class Slot:
                 if self._retire.is_set():
                     await self._until_returned(chrome)
                     return
+                await self._warm_up(connection)
         finally:
             lost.cancel()
             retire.cancel()
@@ -263,12 +265,19 @@ class Slot:
         task.add_done_callback(self._closing.discard)
 
     async def _ping(self, chrome: Chrome) -> None:
+        """Kill a Chrome that hangs."""
+        pulse = Pulse()
         while True:
             await asyncio.sleep(PING_EVERY.total_seconds())
-            if not await chrome.answers(PING_TIMEOUT) and chrome.alive:
+            before = chrome.waits()
+            answered = await chrome.answers(PING_TIMEOUT) or not chrome.alive
+            waited = processes.longest_wait(before, chrome.waits())
+            if pulse.hangs(answered=answered, waited_s=waited):
                 log.error("chrome_hangs", slot=self.index, pid=chrome.pid)
                 chrome.kill()
                 return
+            if not answered:
+                log.warning("chrome_starves", slot=self.index, pid=chrome.pid, waited_s=round(waited, 1))
 
     def _end_lanes(self, reason: str) -> None:
         if self._lent is not None:

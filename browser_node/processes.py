@@ -75,6 +75,24 @@ async def ended(leader: int) -> bool:
     return True
 
 
+def waits(pid: int) -> dict[int, float]:
+    """Thread → seconds in which it could have run and had no processor, since it began (``schedstat``, sched(7)).
+
+    Empty when the process is gone, or this kernel does not count.
+    """
+    found = {}
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found[int(thread.name)] = int((thread / "schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
+def longest_wait(before: dict[int, float], after: dict[int, float]) -> float:
+    """Seconds that the thread which waited longest has waited from ``before`` to ``after``, both of `waits`."""
+    return max((after[thread] - before[thread] for thread in before.keys() & after.keys()), default=0.0)
+
+
 def memory_of(leader: int) -> int:
     """Resident memory of a Chrome in bytes. Pages that processes share are counted once a process."""
     return memory_by_session([leader])[leader]

@@ -79,9 +79,9 @@ def parse_head(raw: bytes) -> RequestHead:
 
 
 def chunk_size(line: bytes) -> int:
-    """Of a chunk, by its first line. Raises ConnectionAbortedError: nothing behind it can be read any more."""
+    """Of a chunk, by its first line; the rest of the line is not passed on. Raises ConnectionAbortedError."""
     digits = line.partition(b";")[0].strip()
-    if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", digits) or re.search(rb"[\r\n\0]", line.removesuffix(b"\r\n")):
+    if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", digits):
         raise ConnectionAbortedError("malformed chunk")
     return int(digits, 16)
 

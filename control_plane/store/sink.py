@@ -101,10 +101,15 @@ class Sink:
         return len(entries)
 
     async def tidy(self) -> None:
-        """Join the log's small files and clean up behind them. A failure is logged and costs nothing but the space."""
+        """Join the log's small files and clean up behind them. A failure is logged and costs nothing but the space.
+
+        Raises BatchTaken when another sink was faster.
+        """
         began = time.monotonic()
         try:
             done = await asyncio.to_thread(self._table.tidy, self._tidy_memory_mb)
+        except BatchTaken:
+            raise
         except Exception as exc:
             log.warning("the leads table was not tidied", reason=str(exc)[:500])
             await self._count(tidyings_failed=1)

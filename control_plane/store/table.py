@@ -2,9 +2,11 @@
 
 A commit carries three application transactions (Delta's ``txn`` actions): the number of the batch and the two halves of
 the stream id of its last entry. Rows and place therefore change in one atomic step, and of two sinks that
-both store batch *n* one is refused by Delta, whichever of them holds the lease. Erasing puts up a fence first, a change
-of the table's properties, behind which nothing that was begun before it can be committed: a slow sink cannot bring
-back what was erased, and files that no version refers to can be deleted. All methods block; call them in a thread.
+both store batch *n* one is refused by Delta, whichever of them holds the lease. What writes files anew (erasing,
+joining) puts up a fence first, a change of the table's properties, behind which nothing that was begun before it can
+be committed: a slow sink cannot bring back what was erased, files that no version refers to can be deleted, and of two
+that replace the same files one is refused. Delta itself lets both commit, if they say that they change no rows, and
+then every row is there twice. All methods block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class BatchTaken(Exception):
     """Another sink has taken this number."""
 
     def __init__(self, batch: int) -> None:
-        super().__init__(f"batch {batch} of the observation log has been stored by another sink")
+        super().__init__(f"batch {batch} of the observation log has been taken by another sink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,14 @@ class ObservationLog:
     def tidy(self, memory_mb: int) -> upkeep.Tidied:
         """Join small files tenant by tenant, delete what nobody needs any more, and shorten the log of commits.
 
-        DeltaError or OSError when that fails; what was done until then stays done, and nothing else is touched.
+        BatchTaken when another sink was faster, DeltaError or OSError when it fails; what was done until then stays
+        done, and nothing else is touched.
         """
-        return upkeep.tidy(self._open(), PARTITION, memory_mb)
+        table = self._open()
+        try:
+            return upkeep.tidy(table, PARTITION, memory_mb, _fence)
+        except CommitFailedError as exc:
+            raise BatchTaken(_stored(table).batch + 1) from exc
 
     def _collect(self, query: Callable[[DeltaTable], pl.LazyFrame]) -> pl.DataFrame:
         for tries_left in reversed(range(READ_TRIES)):
@@ -233,7 +240,10 @@ def _committed(batch: int, write: Callable[[], T]) -> T:
 
 
 def _fence(table: DeltaTable) -> None:
-    """Take a number with a change of the table's properties: Delta refuses whatever was begun before it."""
+    """Take a number with a change of the table's properties: Delta refuses whatever was begun before it.
+
+    ``table`` is as it was behind that very commit: whoever puts up the next fence refuses us in turn.
+    """
     stored = _stored(table)
     batch = stored.batch + 1
     marks = _taking(table, batch, stored.position)
@@ -243,6 +253,8 @@ def _fence(table: DeltaTable) -> None:
             table.alter.set_table_properties, {FENCE: str(batch)}, raise_if_not_exists=False, commit_properties=marks
         ),
     )
+    if table.metadata().configuration[FENCE] != str(batch):
+        raise BatchTaken(batch + 1)
 
 
 def _append(table: DeltaTable, rows: pl.DataFrame, marks: CommitProperties) -> None:

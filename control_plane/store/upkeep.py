@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -33,12 +33,13 @@ class Tidied:
     deleted: int
 
 
-def tidy(table: DeltaTable, partition: str, memory_mb: int) -> Tidied:
+def tidy(table: DeltaTable, partition: str, memory_mb: int, fence: Callable[[DeltaTable], None]) -> Tidied:
     """Join small files tenant by tenant within ``memory_mb``, delete files that nobody has needed for a day, write a
-    checkpoint and drop the commits that it makes needless."""
+    checkpoint and drop the commits that it makes needless. ``fence`` shuts out who began to join before."""
     target = (memory_mb - FIXED_MB) // 2 * 1024 * 1024
     joined = made = 0
     for tenant in _with_many_small_files(table, partition, target):
+        fence(table)  # for each: a joining leaves the table as newest as it is, behind the fences of others too
         done = join(table, (partition, "=", tenant), target, memory_mb)
         joined, made = joined + done["numFilesRemoved"], made + done["numFilesAdded"]
     hours = int(VACUUM_AFTER.total_seconds() // 3600)

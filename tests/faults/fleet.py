@@ -260,7 +260,7 @@ class FaultyFleet:
         nodes = (await self.insist("GET", "/api/fleet/nodes"))["nodes"]
         return next((node for node in nodes if node["node_id"] == name), {"state": "down", "generation": 0})
 
-    async def up(self, name: str, above: int = 0, limit_s: float = 60) -> int:
+    async def up(self, name: str, above: int = 0, limit_s: float = 180) -> int:
         """Wait until a node is up with a generation above ``above``; its generation."""
 
         async def is_up() -> int:

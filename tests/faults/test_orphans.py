@@ -89,7 +89,7 @@ async def _kill_agents(fleet: FaultyFleet, node: str, times: int) -> None:
         child.kill()
         await wait_until(lambda: not child.running, 60, f"{node} to be dead")
         await child.start()
-        generation = await fleet.up(node, generation, limit_s=180)
+        generation = await fleet.up(node, generation)
         assert not any(map(_exists, left)), "the next run cleans up before it registers"
         assert len(fleet.browsers(node)) <= SLOTS
 

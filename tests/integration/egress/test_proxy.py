@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 
+from egress import connection, listeners
 from egress.access import Access
 from egress.listeners import OwnListener
 from egress.proxy import EgressProxy
@@ -17,6 +19,7 @@ from egress.shares import Limits
 from fleet.addresses import Allowance
 from fleet.destinations import Destinations, Resolve
 from tests.integration.browser_node.conftest import Site
+from tests.support import wait_until
 
 
 class Running:
@@ -181,3 +184,143 @@ async def test_past_the_limit_of_connections_it_says_so(site: Site, start: Start
     assert b" 503 " in await say(running.port, b"")
     held.close()
     await held.wait_closed()
+
+
+async def test_a_page_learns_nothing_of_the_proxy_itself(proxy: Running) -> None:
+    for target in ("/health", f"http://127.0.0.1:{proxy.port}/health", f"http://localhost:{proxy.port}/health"):
+        answer = await say(proxy.port, f"GET {target} HTTP/1.1\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+# Units of an agent.
+
+
+async def hold(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """An open tunnel."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"CONNECT a.site.test:443 HTTP/1.1\r\n\r\n")
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    return reader, writer
+
+
+async def let_go(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_connections_end_with_their_unit_and_the_next_one_begins_anew(site: Site, start: Start) -> None:
+    running = await start(site.allowance, Limits(unit_connections=2))
+    told: list[str] = []
+    reader, nobodys = await hold(running)
+    running.listener.lend("tsk_a.0", 1, told.append)
+    held = [await hold(running) for _ in range(2)]
+    assert b" 429 " in await get(running.port, "http://a.site.test/")
+    assert b" 429 " in await get(running.port, "http://a.site.test/")
+    assert told == ["cap: the unit has 2 connections open"]
+    running.listener.free()
+    for ended, writer in held:
+        assert await asyncio.wait_for(ended.read(), 10) == b""
+        await let_go(writer)
+    running.listener.free()
+    assert len(running.proxy._shares) == 1, "the node's own is counted on"
+    running.listener.lend("tsk_b.0", 2, told.append)
+    assert b" 200 " in await get(running.port, "http://a.site.test/")
+    assert running.listener.refusal("a.site.test") == ""
+    nobodys.write(b"GET / HTTP/1.1\r\nHost: a.site.test\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"</h1>"), 10)
+    await let_go(nobodys)
+    ended_with_it = [access for access in running.accesses if access.reason == "the unit is over"]
+    assert [(a.holder.user, a.verdict) for a in ended_with_it if a.holder] == [("n1.tsk_a.0.1", "passed")] * 2
+
+
+async def test_a_unit_that_connects_while_it_ends_leaves_nothing_behind(start: Start) -> None:
+    """The connection is not even made: it waits for a name server."""
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def stall(name: str) -> list[str]:
+        asked.set()
+        await never.wait()
+        return []
+
+    running = await start(resolve=stall)
+    running.listener.lend("tsk_a.0", 1, lambda reason: None)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"CONNECT slow.example:443 HTTP/1.1\r\n\r\n")
+    await asked.wait()
+    running.listener.free()
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    await let_go(writer)
+    await wait_until(lambda: not running.listener.connections)
+
+
+async def test_connections_that_say_nothing_are_few(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "NAMELESS", 3)
+    running = await start()
+    silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+    await wait_until(lambda: len(running.listener.connections) == 3)
+    assert b" 503 " in await say(running.port, b"")
+    await let_go(silent.pop()[1])
+    await wait_until(lambda: len(running.listener.connections) == 2)
+    assert b" 403 " in await get(running.port, "http://10.0.0.1/")
+    for _, writer in silent:
+        await let_go(writer)
+
+
+async def test_a_download_is_not_cut_because_the_client_listens(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is that of both sides: who downloads for minutes says nothing meanwhile."""
+    quiet = timedelta(seconds=0.3)
+    monkeypatch.setattr(connection, "HALF_CLOSED", timedelta(0))
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(10):
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        running = await start(f"a.site.test=127.0.0.1:{port}", Limits(idle=quiet))
+        reader, writer = await hold(running)
+        assert await asyncio.wait_for(reader.read(), 10) == b"x" * 10
+        await let_go(writer)
+
+
+async def test_a_client_that_reads_nothing_does_not_hold_an_origin_for_ever(start: Start) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+
+    async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        running = await start(f"a.site.test=127.0.0.1:{port}", Limits(idle=timedelta(seconds=0.3)))
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1024)
+        writer.write(b"CONNECT a.site.test:443 HTTP/1.1\r\n\r\n")
+        await wait_until(lambda: running.accesses, 15)
+        assert running.accesses[0].down > 0
+        writer.transport.abort()
+
+
+async def test_a_tunnel_that_is_cut_ends_at_once_although_its_origin_says_nothing(start: Start) -> None:
+    seen, closed = asyncio.Event(), asyncio.Event()
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            pass
+        await seen.wait()
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        running = await start(f"a.site.test=127.0.0.1:{port}", Limits(unit_bytes=1 << 20))
+        running.listener.lend("tsk_a.0", 1, lambda reason: None)
+        _, writer = await hold(running)
+        writer.write(b"x" * (2 << 20))
+        await wait_until(lambda: running.accesses, connection.HALF_CLOSED.total_seconds() / 2)
+        assert (running.accesses[0].verdict, running.accesses[0].reason) == ("cut", "cap: the unit has moved 1 MB")
+        writer.transport.abort()
+        seen.set()
+        await closed.wait()

@@ -29,6 +29,15 @@ def test_absolute_form_becomes_origin_form_without_the_hops_own_headers() -> Non
     assert request.head == head("GET /a%20b?q=1 HTTP/1.1", "Host: Shop.example:8080", "Accept: */*")
 
 
+def test_what_frames_a_body_goes_on_whatever_the_client_calls_hop_by_hop() -> None:
+    """Without it the origin would take the body for the next request."""
+    for field in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+        request = parse_head(
+            head("POST http://a.example/ HTTP/1.1", field, f"Connection: {field.partition(':')[0]}, close")
+        )
+        assert request.head == head("POST / HTTP/1.1", "Host: a.example", "Connection: close", field)
+
+
 def test_connect_names_its_target() -> None:
     request = parse_head(head("CONNECT [2606:4700::1]:443 HTTP/1.1", "Host: x"))
     assert (request.method, request.host, request.port, request.head) == ("CONNECT", "2606:4700::1", 443, b"")

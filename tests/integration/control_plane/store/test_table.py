@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psutil
@@ -103,6 +104,46 @@ def test_a_tidying_that_was_begun_before_an_erasure_cannot_bring_back_what_was_e
         upkeep.join(slow, ("tenant", "=", "acme"), 64 << 20, 256)
 
 
+@pytest.mark.parametrize("late", ["_fence", "join"])
+def test_of_two_tidyings_at_once_one_is_refused(
+    options: StoreOptions, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    log = stored(options, 12)
+    before = ids(log)
+    module = table_module if late == "_fence" else upkeep
+    step = getattr(module, late)
+
+    def after_another_tidying(*args: Any) -> Any:
+        monkeypatch.setattr(module, late, step)
+        assert ObservationLog.of(options).tidy(256).joined == 12
+        return step(*args)
+
+    monkeypatch.setattr(module, late, after_another_tidying)
+    with pytest.raises(BatchTaken):
+        log.tidy(256)
+    assert ids(log) == before
+
+
+def test_a_tidying_within_an_erasure_does_not_bring_back_what_was_erased(
+    options: StoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = stored(options, 12)
+    delete = table_module._delete
+
+    def delete_late(*args: Any) -> None:
+        assert ObservationLog.of(options).tidy(256).joined == 12
+        delete(*args)
+
+    monkeypatch.setattr(table_module, "_delete", delete_late)
+    with pytest.raises(BatchTaken):
+        log.erase("acme", ["lead_000003"], FAR)
+    monkeypatch.setattr(table_module, "_delete", delete)
+    assert len(ids(log)) == 36
+    assert log.erase("acme", ["lead_000003"], FAR).complete
+    assert len(ids(log)) == 35
+    assert traces_in(options, "lead_000003") == []
+
+
 def test_what_a_sink_wrote_before_it_died_is_erased_as_well(options: StoreOptions) -> None:
     log = stored(options, 1)
     inside = folder(options) / "tenant=acme"
@@ -134,7 +175,7 @@ def test_a_scan_that_lost_its_file_reads_the_newest_version(options: StoreOption
     assert len(other.read(after=Position())) == 5
 
 
-def test_tidying_joins_what_is_small_and_disturbs_no_sink(options: StoreOptions) -> None:
+def test_tidying_joins_what_is_small_and_a_sink_begins_again(options: StoreOptions) -> None:
     log = stored(options, 12)
     stored(options, 2, tenant="globex")
     before, held = ids(log), log.stored()
@@ -143,7 +184,10 @@ def test_tidying_joins_what_is_small_and_disturbs_no_sink(options: StoreOptions)
     done = log.tidy(256)
     assert (done.joined, done.made) == (12, 1), "two files of a tenant are not worth it"
     assert (ids(log), log.stored().position) == (before, held.position)
-    slow.append(rows(held.batch + 1, [lead(99)]), held.batch + 1, Position(99, 0))
+    with pytest.raises(BatchTaken):
+        slow.append(rows(held.batch + 1, [lead(99)]), held.batch + 1, Position(99, 0))
+    batch = slow.stored().batch + 1
+    slow.append(rows(batch, [lead(99)]), batch, Position(99, 0))
     assert ids(log) == sorted([*before, "lead_000099"])
     assert log.tidy(256).joined == 0
 
