@@ -85,14 +85,14 @@ async def _frames(fleet: ContainerFleet, task: str) -> int:
 
 async def _exported(fleet: ContainerFleet, task: str, target: Path) -> Path:
     """The task's leads as CSV, from the URL that was signed for them."""
-    made = await fleet.insist("GET", f"/api/export/csv?task_id={task}")
+    made = await fleet.insist("GET", f"/api/export/csv?task_id={task}", Accept="application/json")
 
     async def ended() -> Any:
-        export = await fleet.insist("GET", f"/api/export/{made['export_id']}")
+        export = await fleet.insist("GET", f"/api/export/{made['export_id']}", Accept="application/json")
         return export if export["status"] not in {"pending", "running"} else None
 
     export: Any = await wait_until(ended, 120, "the export to end")
-    assert export["status"] == "completed", export
+    assert export["status"] == "ready", export
     connector = aiohttp.TCPConnector(resolver=ThisMachine())
     async with aiohttp.ClientSession(connector=connector) as plain, plain.get(export["url"]) as answer:
         assert answer.status == 200
