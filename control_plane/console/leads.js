@@ -159,7 +159,7 @@ function leadRow(lead, signal) {
       site ? h("a", { class: "row-about", href: site, rel: "noopener noreferrer", target: "_blank" }, address(lead.website)) : h("span", { class: "row-about" }, lead.categories[0] ?? ""),
     ),
     h("td", { data: { label: "Phone" } }, phone ? h("span", {}, h("span", { class: "phone-number", data: { validity: phone.validation_status }, title: phone.validation_status }, phone.international ?? phone.raw), more) : nothing()),
-    h("td", { data: { label: "E-mail" } }, lead.emails[0] ?? nothing()),
+    h("td", { class: "row-mail", data: { label: "E-mail" } }, lead.emails[0] ?? nothing()),
     h("td", { data: { label: "City" } }, [lead.address?.city, lead.address?.country].filter(Boolean).join(", ") || nothing()),
     h("td", { data: { label: "Score" } }, h("span", { class: "score", data: { band: lead.score_band ?? "cold" } }, number(lead.score))),
     h("td", { class: "muted", data: { label: "Seen" } }, ago(lead.last_seen_at)),

@@ -75,7 +75,7 @@ class Part:
         listed = defaults(self.tree) | dict(lists or {})
         return [
             Resource(self.name, name, body["Type"], whys.get(pattern, ""), body)
-            for pattern, name, body in _written_out(self.tree["Resources"], listed)
+            for pattern, name, body in written_out(self.tree["Resources"], listed)
         ]
 
 
@@ -128,13 +128,13 @@ def loops(part: Part, lists: Mapping[str, Sequence[str]]) -> Tree:
     """A template of what the part's loops make, for tools that look into none; empty without a loop."""
     made = [
         (name, body)
-        for pattern, name, body in _written_out(part.tree["Resources"], defaults(part.tree) | dict(lists))
+        for pattern, name, body in written_out(part.tree["Resources"], defaults(part.tree) | dict(lists))
         if pattern != name
     ]
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": dict(made)} if made else {}
 
 
-def _written_out(resources: Tree, lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, Tree]]:
+def written_out(resources: Tree, lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, Tree]]:
     """``(logical id as written, logical id, resource)`` of each."""
     for name, body in resources.items():
         if not name.startswith(LOOP):
@@ -143,18 +143,18 @@ def _written_out(resources: Tree, lists: Mapping[str, Sequence[str]]) -> Iterato
         variable, over, inside = body
         for item in lists[over["Ref"]]:
             for pattern, repeated in inside.items():
-                yield pattern, _put(pattern, variable, item), _put(repeated, variable, item)
+                yield pattern, put(pattern, variable, item), put(repeated, variable, item)
 
 
-def _put(tree: Any, variable: str, item: str) -> Any:
+def put(tree: Any, variable: str, item: str) -> Any:
     """``tree`` with ``${variable}`` replaced wherever it stands; a `Ref` of what that makes whole becomes plain."""
     if isinstance(tree, str):
         return tree.replace(f"${{{variable}}}", item)
     if isinstance(tree, list):
-        return [_put(each, variable, item) for each in tree]
+        return [put(each, variable, item) for each in tree]
     if not isinstance(tree, dict):
         return tree
-    made = {_put(key, variable, item): _put(value, variable, item) for key, value in tree.items()}
+    made = {put(key, variable, item): put(value, variable, item) for key, value in tree.items()}
     name = made.get("Ref")
     if isinstance(name, dict) and isinstance(name.get("Fn::Sub"), str) and "${" not in name["Fn::Sub"]:
         return {"Ref": name["Fn::Sub"]}

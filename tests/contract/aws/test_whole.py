@@ -8,7 +8,7 @@ import cfnlint.api
 import cfnlint.config
 import pytest
 
-from infra.aws.parts import Resource, _put, comments, parts
+from infra.aws.parts import Resource, comments, parts, put
 from tests.contract.aws.template import PARTS, RESOURCES
 
 
@@ -77,7 +77,7 @@ def test_there_are_as_many_nodes_as_names() -> None:
 
 def test_loops_are_written_out_as_cloudformation_does() -> None:
     body = {"Ref": {"Fn::Sub": "Task${Id}"}}, {"Fn::Sub": "${Fleet}-${Id}"}, ["${Id}", 1]
-    assert _put(list(body), "Id", "n1") == [{"Ref": "Taskn1"}, {"Fn::Sub": "${Fleet}-n1"}, ["n1", 1]]
+    assert put(list(body), "Id", "n1") == [{"Ref": "Taskn1"}, {"Fn::Sub": "${Fleet}-n1"}, ["n1", 1]]
 
 
 def test_a_comment_belongs_to_the_resource_below_it() -> None:

@@ -129,6 +129,7 @@ async def test_the_control_user_may_not_change_users(replica: Replica) -> None:
 
 
 async def test_a_declared_node_knocks_and_is_given_work(replica: Replica, tmp_path: Path) -> None:
+    await replica.client.delete(KEYS.known())  # as a day after it was last heard
     spoken = node(replica, tmp_path)
     await replica.until(spoken.__aenter__())
     task = await submitted(replica)

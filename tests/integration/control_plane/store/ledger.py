@@ -25,6 +25,7 @@ from control_plane.store.options import StoreOptions
 from control_plane.store.schema import Position
 from control_plane.store.table import ObservationLog
 from control_plane.store.wire import Frame
+from fleet.cancellation import to_the_end
 from fleet.keys import Keys
 from tests.integration.control_plane.store.sample import found, lead
 from tests.support import POLL_S, wait_until
@@ -155,7 +156,8 @@ class Ledger:
             burst = range(len(self.appended), len(self.appended) + self.dice.randint(1, 30))
             self.appended += [f"obs_{number:06d}" for number in burst]
             tenant = self.dice.choice(["acme", "globex"])
-            await found(self.redis, self.keys, *(lead(number) for number in burst), tenant=tenant)
+            # what is written down is on the stream, also when the end comes in between
+            await to_the_end(found(self.redis, self.keys, *(lead(number) for number in burst), tenant=tenant))
             await asyncio.sleep(0.05)  # the pace of arrivals
 
     async def _take_leases(self) -> None:

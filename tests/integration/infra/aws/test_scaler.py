@@ -81,7 +81,7 @@ class Scaled:
         self.control_plane = ControlPlane(api.url, SCALER_KEY)
         self.services = Services(ecs, "leadfleet-scaled", NODES)
 
-    async def look(self, least: int = 0, left: float = 30) -> dict[str, Any]:
+    async def look(self, least: int = 0, left: float = 30, slots: int = 1) -> dict[str, Any]:
         deadline = asyncio.get_running_loop().time() + left
 
         def remaining() -> float:
@@ -89,7 +89,7 @@ class Scaled:
 
         loop = asyncio.get_running_loop()
         return await asyncio.to_thread(
-            handler.look, self.control_plane, self.services, fleet="scaled", least=least, slots=1, left=remaining
+            handler.look, self.control_plane, self.services, fleet="scaled", least=least, slots=slots, left=remaining
         )
 
     async def desired(self) -> dict[str, int]:
@@ -148,6 +148,14 @@ async def test_what_may_not_run_starts_no_node(scaled: Scaled, api: Client) -> N
     assert sum((await scaled.desired()).values()) == 2
 
 
+async def test_what_a_tenant_may_not_run_yet_starts_no_node(scaled: Scaled, api: Client) -> None:
+    """Sixteen units stand in line, and the tenant may run eight at once."""
+    for task in "ab":
+        await api.start(*(f"http://{task}{n}.town.test/" for n in range(8)), max_parallel=8)
+    gauges = scaled.control_plane.gauges()
+    assert (gauges["units"]["queued"], gauges["units_dispatchable"]) == (16, 8)
+
+
 async def test_an_idle_node_is_drained_and_then_stopped(
     scaled: Scaled, nodes: dict[str, SpokenNode], settled: None
 ) -> None:
@@ -159,37 +167,47 @@ async def test_an_idle_node_is_drained_and_then_stopped(
     assert (await scaled.look(least=2))["draining"] is None
 
 
-async def test_a_node_is_not_stopped_before_it_has_let_go_of_its_unit(
+async def test_a_node_at_work_is_stopped_when_it_has_let_go_of_its_unit_and_not_before(
     scaled: Scaled, api: Client, nodes: dict[str, SpokenNode], settled: None
 ) -> None:
-    await api.start("http://a.town.test/", "http://b.town.test/", max_parallel=2)
+    """All three are at work, and nodes of two slots would need one less: somebody has to go."""
+    await api.start(*(f"http://{name}.town.test/" for name in NODES), max_parallel=3)
+    runs = {name: await nodes[name].told(Run) for name in NODES}
+    looks: list[str] = []
+    all_nodes = scaled.control_plane.nodes
 
-    async def at_work() -> list[str]:
-        slots = (await api.get("/api/fleet/slots"))[1]["slots"]
-        return [slot["node_id"] for slot in slots if slot["state"] == "leased"]
+    def looked_at() -> list[decision.Node]:
+        found = all_nodes()
+        looks.extend(node.name for node in found if node.state == "draining")
+        return found
 
-    busy = await wait_until(lambda: _two(at_work), 20, "both units to run")
-    idle = next(node for node in NODES if node not in busy)
-    scaled.services.stop(idle)  # so that only nodes at work are left
-    runs = {node: await nodes[node].told(Run) for node in busy}
-    await nodes[busy[0]].end(runs[busy[0]])
-    await nodes[busy[0]].beat()
-    await api.post(f"/api/fleet/nodes/{busy[1]}/drain")
+    scaled.control_plane.nodes = looked_at  # type: ignore[method-assign]
+    look = asyncio.create_task(scaled.look(slots=2))
+    await wait_until(lambda: len(looks) == 2, 30, "the scaler to look at the draining node twice")
+    name = looks[0]
+    assert not look.done()
+    assert (await scaled.desired())[name] == 1
+    await nodes[name].end(runs[name])
+    assert (await look)["stopped"] == [name]
+    assert (await scaled.desired())[name] == 0
 
-    async def drained_with_a_lease() -> bool:
-        node = next(n for n in await asyncio.to_thread(scaled.control_plane.nodes) if n.name == busy[1])
-        return node.state == "draining" and node.leases == 1
 
-    await wait_until(drained_with_a_lease, 20, "the node to drain")
-    assert busy[1] not in (await scaled.look(left=1))["stopped"]
-    assert (await scaled.desired())[busy[1]] == 1
-    await nodes[busy[1]].end(runs[busy[1]])
+async def test_a_node_that_takes_too_long_is_left_to_the_next_look(
+    scaled: Scaled, api: Client, nodes: dict[str, SpokenNode], settled: None
+) -> None:
+    await api.start(*(f"http://{name}.town.test/" for name in NODES), max_parallel=3)
+    runs = {name: await nodes[name].told(Run) for name in NODES}
+    done = await scaled.look(slots=2, left=0)
+    name = done["draining"]
+    assert (done["stopped"], (await scaled.desired())[name]) == ([], 1)
+    assert (await scaled.look(slots=2, left=0))["stopped"] == [], "it holds its unit still"
+    await nodes[name].end(runs[name])
 
     async def stopped() -> bool:
-        return busy[1] in (await scaled.look())["stopped"]
+        return name in (await scaled.look(slots=2))["stopped"]
 
     await wait_until(stopped, 20, "the node to be stopped")
-    assert (await scaled.desired())[busy[1]] == 0
+    assert (await scaled.desired())[name] == 0
 
 
 async def test_nothing_is_changed_while_the_control_plane_does_not_answer(ecs: Any) -> None:
@@ -204,8 +222,3 @@ async def test_nothing_is_changed_while_the_control_plane_does_not_answer(ecs: A
 async def test_a_key_that_is_refused_is_told(api: Client) -> None:
     with pytest.raises(ConnectionError, match="401"):
         await asyncio.to_thread(ControlPlane(api.url, "lfk_" + "x" * 43).nodes)
-
-
-async def _two(at_work: Any) -> list[str] | None:
-    found: list[str] = await at_work()
-    return found if len(found) == 2 else None
