@@ -45,7 +45,7 @@ async def hold(process: Process, holder: Holder) -> tuple[asyncio.StreamReader, 
     """An open tunnel to the site."""
     reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
     writer.write(f"CONNECT a.site.test:443 HTTP/1.1\r\n{proof(holder)}\r\n".encode())
-    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     return reader, writer
 
 
@@ -156,7 +156,7 @@ async def test_a_connection_lives_for_so_long(site: Site) -> None:
     process = await Process.start(allow=site.allowance, secret=SECRET, connection_s="0.3")
     try:
         reader, writer = await hold(process, UNIT)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         await let_go(writer)
         (line,) = await process.logged("access")
         assert (line["verdict"], line["reason"]) == ("cut", "cap: a connection lives 0.3 s at most")
@@ -187,7 +187,7 @@ async def test_at_sigterm_it_takes_nothing_more_and_lets_what_is_open_end(proces
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", process.port)
     writer.write(b"GET /late HTTP/1.1\r\nHost: a.site.test\r\nConnection: close\r\n\r\n")
-    assert b"</h1>" in await asyncio.wait_for(reader.read(), 10)
+    assert b"</h1>" in await asyncio.wait_for(reader.read(), 60)
     await let_go(writer)
     assert await process.ended() == 0
 
@@ -197,7 +197,7 @@ async def test_the_second_signal_ends_it_at_once(process: Process) -> None:
     process.signal()
     await process.logged("draining")
     process.signal(signal.SIGINT)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     await let_go(writer)
     assert await process.ended() == 0
 
