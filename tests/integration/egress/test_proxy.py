@@ -174,7 +174,9 @@ async def test_a_connection_is_cut_at_its_byte_limit_and_when_it_is_silent(site:
     running = await start(site.allowance, Limits(connection_bytes=100, idle=quiet, head=quiet))
     answer = await say(running.port, b"GET http://a.site.test/ HTTP/1.1\r\n\r\n")
     assert b"</h1>" in answer  # one read is not cut in the middle; the connection is closed behind it
+    await wait_until(lambda: running.accesses)
     assert b" 408 " in await say(running.port, b"GET http://a.site.test/ HT")
+    await wait_until(lambda: len(running.accesses) == 2)
     assert [access.verdict for access in running.accesses] == ["cut", "refused"]
 
 
