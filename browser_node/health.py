@@ -1,7 +1,8 @@
-"""Whether a container's node is fit: one of its Chromes answers. ``python -m browser_node.health`` exits 0 or 1.
+"""Whether a container's node is fit: its agent answers, and one of the agent's Chromes does. ``python -m
+browser_node.health`` exits 0 or 1.
 
-What only the machine can see is asked here: Chromes that cannot start, a full disk. Whether the agent is alive the
-store tells by its heartbeats, and an agent that was fenced keeps its Chromes warm and registers again.
+What only the machine can see is asked here: a loop that hangs, Chromes that cannot start, a full disk. Whether the node
+is registered is not: an agent that was fenced, or whose store is away, keeps its Chromes warm and registers again.
 """
 
 from __future__ import annotations
@@ -12,30 +13,24 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from browser_node import status
 from browser_node.settings import Settings
 from egress.settings import BadSettings
 from fleet.environment import BadSettingFile
 
-PORT_FILE = "DevToolsActivePort"
-"""Chrome writes the port that it listens on into its profile, on the first line."""
-
-TIMEOUT_S = 2
-"""A loaded Chrome answers within one second."""
+TIMEOUT_S = 3
+"""A loaded agent, or Chrome, answers within one second."""
 
 
-def answering(state: Path) -> list[int]:
-    """The debug ports of the Chromes with profiles under ``state`` that answer now."""
-    return [port for port in _ports(state) if _answers(port)]
-
-
-def _ports(state: Path) -> list[int]:
-    ports = []
-    for path in state.rglob(PORT_FILE):
-        try:
-            ports.append(int(path.read_text().split("\n", 1)[0]))
-        except (OSError, ValueError):
-            continue  # that Chrome is just starting, or its directory is being deleted
-    return ports
+def unfit(state: Path) -> str:
+    """What is wrong with the agent of this state directory; empty when nothing is."""
+    try:
+        ports = status.ask(state, TIMEOUT_S)["ports"]
+    except (OSError, ValueError, KeyError) as exc:
+        return f"the agent does not answer: {exc}"
+    if not any(_answers(port) for port in ports):
+        return f"none of the agent's Chromes answers; their ports: {ports}"
+    return ""
 
 
 def _answers(port: int) -> bool:
@@ -54,7 +49,10 @@ def main() -> int:
     except (BadSettings, BadSettingFile) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - the engine keeps what a health check prints
         return 1
-    return 0 if answering(state) else 1
+    wrong = unfit(state)
+    if wrong:
+        print(wrong, file=sys.stderr)  # noqa: T201 - as above
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from browser_node import processes
+from browser_node import processes, status
 from browser_node.capture import SlotCapture
 from browser_node.chrome import ChromeSpec, delete
 from browser_node.chrome_binary import ChromeBinary, chrome_version
@@ -90,6 +90,7 @@ class Node:
         self._keys = Keys(settings.fleet)
         self._leaving = asyncio.Event()
         self._session: Session | None = None
+        self._slots: list[Slot] = []
 
     def leave(self) -> None:
         """Drain and end; harmless when called again."""
@@ -111,16 +112,27 @@ class Node:
             try:
                 await way_out.start()
                 pool = self._pool(state, [listener.address for listener in way_out.slots])
+                self._slots = pool.slots
                 try:
                     pool.start()  # Chromes warm up while the extraction worker does
-                    async with self._open_services(
-                        f"http://{way_out.node.address}", is_ours=allowance.names, refusal=way_out.node.refusal
-                    ) as services:
+                    async with (
+                        status.telling(state, self._status),
+                        self._open_services(
+                            f"http://{way_out.node.address}", is_ours=allowance.names, refusal=way_out.node.refusal
+                        ) as services,
+                    ):
                         await self._serve(membership, services, pool, way_out)
                 finally:
                     await pool.stop()
             finally:
                 await way_out.stop()
+
+    def _status(self) -> status.Status:
+        return {
+            "ports": [slot.port for slot in self._slots if slot.port],
+            "registered": self._session is not None and self._session.accepted.is_set(),
+            "sandbox": self._sandbox.name,
+        }
 
     def _password(self, state: Path) -> str:
         given = self._settings.node_password

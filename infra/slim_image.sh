@@ -17,7 +17,8 @@ rm -rf /kept /boot /home /media /mnt /opt /srv /root/.[!.]* /tmp/* /run/* /var/t
     /usr/share/debconf /usr/share/info /usr/share/lintian /usr/share/locale /usr/share/man /usr/share/menu \
     /usr/share/pam* /usr/share/bug \
     /etc/alternatives /etc/apt /etc/cron.* /etc/default /etc/dpkg /etc/init.d /etc/kernel /etc/logrotate.d /etc/pam* \
-    /etc/rc?.d /etc/security /etc/skel /etc/systemd /etc/update-motd.d /etc/ld.so.cache~ /etc/*- /etc/machine-id
+    /etc/rc?.d /etc/security /etc/skel /etc/systemd /etc/update-motd.d /etc/ld.so.cache~ /etc/*- /etc/machine-id \
+    /etc/shadow /etc/gshadow /var/lib/dbus/machine-id
 find /usr/share/doc ! -type d ! -name copyright -delete
 find /usr/lib/python3* -name __pycache__ -type d -prune -exec rm -rf {} +
 

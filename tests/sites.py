@@ -9,8 +9,10 @@ from aiohttp import web
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
-    """Serves on a free loopback port, which is the value; ``answer`` is asked whatever the method, host and path.
+async def answering(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], address: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """Serves on a free port of loopback, which is the value; ``answer`` is asked whatever the method, host and path.
 
     An answer that its visitor no longer waits for is cancelled.
     """
@@ -18,7 +20,7 @@ async def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse
     application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, address, port).start()
     try:
         yield runner.addresses[0][1]
     finally:

@@ -46,6 +46,8 @@ class Project:
     """The first three numbers of the network that egress and town share."""
     secrets: Path = secrets.FOLDER
     profiles: tuple[str, ...] = ()
+    egress_allow: str = ""
+    """Targets that are reached although they are not public, besides the town: ``name=address:port``, by commas."""
 
     @property
     def url(self) -> str:
@@ -65,6 +67,7 @@ class Project:
             "S3_PORT": str(self.s3_port),
             "TOWN_NET": self.town_net,
             "SECRETS": str(self.secrets),
+            "EGRESS_ALLOW": self.egress_allow,
         }
         try:
             done = subprocess.run(

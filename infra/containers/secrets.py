@@ -45,6 +45,7 @@ def _made() -> dict[str, str]:
         "users.acl": acl(FLEET, control_password=control, join_password=join),
         "redis_url": f"redis://{CONTROL_USER}:{control}@{SERVER}",
         "join_url": f"redis://{JOIN_USER}:{join}@{SERVER}",
+        "egress_secret": secrets.token_urlsafe(32),
         "signing_secret": secrets.token_urlsafe(32),
         API_KEY: f"lfk_{secrets.token_urlsafe(32)}",
     }

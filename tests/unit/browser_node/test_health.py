@@ -1,7 +1,8 @@
-"""The container's health: a Chrome that answers, found by the port in its profile."""
+"""The container's health: an agent that answers, and one of the Chromes that it names."""
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from browser_node import health
+from browser_node import health, status
 from tests.support import free_port
 
 
@@ -32,30 +33,52 @@ def debug_port() -> Iterator[int]:
         thread.join()
 
 
-def profile(state: Path, slot: int, content: str) -> None:
-    folder = state / "slots" / str(slot) / "profile"
-    folder.mkdir(parents=True)
-    (folder / health.PORT_FILE).write_text(content)
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A directory too deep for a socket's path."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    return deep
 
 
-def test_a_chrome_that_answers_is_enough(tmp_path: Path, debug_port: int) -> None:
-    profile(tmp_path, 0, f"{free_port()}\n/devtools/browser/dead")
-    profile(tmp_path, 1, f"{debug_port}\n/devtools/browser/live")
-    assert health.answering(tmp_path) == [debug_port]
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
-def test_a_chrome_that_is_just_starting_does_not_answer_yet(tmp_path: Path) -> None:
-    profile(tmp_path, 0, "")
-    assert health.answering(tmp_path) == []
+async def test_a_chrome_that_answers_is_enough(state: Path, debug_port: int) -> None:
+    async with status.telling(state, lambda: {"ports": [free_port(), debug_port]}):
+        assert await asyncio.to_thread(health.unfit, state) == ""
 
 
-@pytest.mark.parametrize(("live", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_is_what_the_engine_reads(
-    tmp_path: Path, debug_port: int, monkeypatch: pytest.MonkeyPatch, live: bool, status: int
+@pytest.mark.parametrize("ports", [[], [1]])
+async def test_chromes_that_do_not_answer_are_not_fit(state: Path, ports: list[int]) -> None:
+    async with status.telling(state, lambda: {"ports": ports}):
+        assert "none of the agent's Chromes answers" in await asyncio.to_thread(health.unfit, state)
+
+
+async def test_an_agent_whose_loop_hangs_is_not_fit(
+    state: Path, debug_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile(tmp_path, 0, f"{debug_port if live else free_port()}\n")
-    monkeypatch.setenv("LEADFLEET_STATE", str(tmp_path))
-    assert health.main() == status
+    monkeypatch.setattr(health, "TIMEOUT_S", 0.2)
+    async with status.telling(state, lambda: {"ports": [debug_port]}):
+        assert "the agent does not answer" in health.unfit(state)  # asked from its own loop, which is busy with asking
+
+
+async def test_an_agent_that_was_killed_leaves_a_socket_that_the_next_one_replaces(state: Path) -> None:
+    (state / status.SOCKET).write_text("left")
+    async with status.telling(state, lambda: {"ports": []}):
+        assert (await asyncio.to_thread(status.ask, state, 2))["ports"] == []
+    assert left_in(state) == []
+
+
+async def test_the_exit_status_is_what_the_engine_reads(
+    state: Path, debug_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LEADFLEET_STATE", str(state))
+    assert health.main() == 1
+    assert "the agent does not answer" in capsys.readouterr().err
+    async with status.telling(state, lambda: {"ports": [debug_port]}):
+        assert await asyncio.to_thread(health.main) == 0
 
 
 def test_settings_that_cannot_be_used_are_not_healthy(

@@ -1,0 +1,73 @@
+"""Which engine and which Compose are taken, and what is said where there is none. The programs are stand-ins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infra.bootstrap import apt, docker
+from infra.bootstrap.docker import EngineMissing
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def test_without_a_client_no_engine_answers(programs: Path) -> None:
+    assert not docker.answers()
+
+
+def test_an_engine_that_answers_is_taken_and_left_alone(programs: Path) -> None:
+    program(programs, "docker", "exit 0")
+    program(programs, "dockerd", "exit 1")
+    with docker.engine():
+        assert docker.ensure_running() is None
+
+
+@pytest.mark.parametrize(
+    ("plugin", "standalone", "chosen"),
+    [
+        (True, True, ["docker", "compose"]),
+        (True, False, ["docker", "compose"]),
+        (False, True, ["docker-compose"]),
+    ],
+)
+def test_todays_compose_comes_first(programs: Path, plugin: bool, standalone: bool, chosen: list[str]) -> None:
+    program(programs, "docker", f"exit {0 if plugin else 1}")
+    if standalone:
+        program(programs, "docker-compose", "exit 0")
+    assert docker.compose() == chosen
+
+
+def test_without_compose_it_says_what_to_install(programs: Path) -> None:
+    program(programs, "docker", "exit 1")
+    with pytest.raises(EngineMissing, match="docker-compose"):
+        docker.compose()
+
+
+def test_where_none_can_be_installed_it_says_what_to_do(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "distribution", lambda: "another")
+    with pytest.raises(EngineMissing, match="no Docker engine answers"), docker.engine():
+        pytest.fail("there is none")
+
+
+def test_an_engine_that_ends_at_once_is_told_with_its_words(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may start one")
+    program(programs, "docker", '[ "$1" = compose ]')
+    program(programs, "debootstrap", "exit 0")
+    program(programs, "dockerd", "echo no storage driver fits >&2; exit 1")
+    with pytest.raises(EngineMissing, match="ended at once") as told, docker.engine():
+        pytest.fail("it does not run")
+    assert "no storage driver fits" in str(told.value)
