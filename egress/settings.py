@@ -24,9 +24,11 @@ class BadSettings(FleetError):
     """A setting that cannot be used. Names the variable, never its value: it may be a secret."""
 
     def __init__(self, error: ValidationError) -> None:
-        problems = (
-            f"{PREFIX}{str(item['loc'][0] if item['loc'] else '?').upper()}: {item['msg']}" for item in error.errors()
-        )
+        problems = []
+        for item in error.errors():
+            said = item["msg"].removeprefix("Value error, ")
+            # what several settings are wrong about together names them itself
+            problems.append(f"{PREFIX}{str(item['loc'][0]).upper()}: {said}" if item["loc"] else said)
         super().__init__("settings that cannot be used: " + "; ".join(problems))
 
 

@@ -14,6 +14,9 @@ from tests.support import REPOSITORY, wait_until
 
 SECRET = "the secret of these tests"
 
+WITHIN_S = 60
+"""It starts in half a second where cores are free."""
+
 
 class Process:
     """``python -m egress``; what it writes is collected line by line."""
@@ -41,7 +44,11 @@ class Process:
                 stderr=asyncio.subprocess.STDOUT,
             )
         )  # fmt: skip
-        (line,) = await process.logged("listening")
+        try:
+            (line,) = await process.logged("listening")
+        except BaseException:
+            await process.stop()
+            raise
         process.host, _, port = line["address"].rpartition(":")
         process.port = int(port)
         return process
@@ -53,7 +60,7 @@ class Process:
             lines = [line for line in self.lines if line["event"] == event]
             return lines if len(lines) >= count or self._process.returncode is not None else None
 
-        lines = await wait_until(found, description=f"{count} lines {event!r}") or []
+        lines = await wait_until(found, WITHIN_S, f"{count} lines {event!r}") or []
         assert len(lines) >= count, self.other
         return lines
 
@@ -62,7 +69,7 @@ class Process:
 
     async def ended(self) -> int:
         """Its exit code."""
-        code = await asyncio.wait_for(self._process.wait(), 15)
+        code = await asyncio.wait_for(self._process.wait(), WITHIN_S)
         await self._reading
         return code
 
@@ -86,7 +93,7 @@ async def say(port: int, request: bytes, host: str = "127.0.0.1") -> bytes:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(request)
-        return await asyncio.wait_for(reader.read(), 20)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
         await writer.wait_closed()

@@ -86,7 +86,7 @@ class World:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Done on the world's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
 
     def start(self) -> None:
         self.inside.ip("addr", "add", f"{PROXY}/32", "dev", "lo")
