@@ -31,6 +31,11 @@ LEND_TIMEOUT = timedelta(seconds=20)
 BLAME_WITHIN = timedelta(seconds=1)
 """How long after a failure the death of Chrome (at once) or of the driver (0.5 s) may become known."""
 
+BLAME_RAISED_WITHIN = timedelta(seconds=5)
+"""The same when the runner raised, which it does when its browser is gone: on a busy machine the news comes late."""
+
+INTERNAL = "internal"
+
 SENTENCES = {
     CHROME_DIED: "Chrome died",
     DRIVER_LOST: "Playwright's driver died",
@@ -203,12 +208,13 @@ class LiveUnit:
             return UnitResult(Outcome.STOPPED)
         if result is not None and result.outcome is not Outcome.FAILED:
             return result
+        within = BLAME_RAISED_WITHIN if result is not None and result.error == INTERNAL else BLAME_WITHIN
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(lane.ended), BLAME_WITHIN.total_seconds())
+            await asyncio.wait_for(asyncio.shield(lane.ended), within.total_seconds())
         if lane.ended.done():
             why = lane.ended.result()
             return UnitResult(Outcome.FAILED, why, f"{SENTENCES.get(why, why)} while the unit ran")
-        return result or UnitResult(Outcome.FAILED, "internal", "the runner was cancelled by nobody")
+        return result or UnitResult(Outcome.FAILED, INTERNAL, "the runner was cancelled by nobody")
 
     def _cancel_work(self) -> None:
         if self._work is not None:
@@ -228,4 +234,4 @@ def _result_of(work: asyncio.Task[UnitResult]) -> UnitResult | None:
     if error is None:
         return work.result()
     log.error("runner_raised", error=repr(error)[:500])
-    return UnitResult(Outcome.FAILED, "internal", f"{type(error).__name__}: {error}"[:500])
+    return UnitResult(Outcome.FAILED, INTERNAL, f"{type(error).__name__}: {error}"[:500])
