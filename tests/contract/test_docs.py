@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from browser_node.settings import Settings
+from egress.settings import Settings as EgressSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +19,17 @@ def test_every_setting_of_a_node_is_listed() -> None:
     for name, field in Settings.model_fields.items():
         assert f"| `LEADFLEET_{name.upper()}` |" in page
         assert (field.description or "?").replace("|", "/") in page
+
+
+def test_every_setting_of_the_egress_proxy_is_listed_once() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    before, *pages = text.split("## Settings of the egress proxy\n")
+    assert before
+    (page,) = (page.partition("\n## ")[0] for page in pages)
+    rows = re.findall(r"^\| `(LEADFLEET_\w+)` \|[^|]*\| (.*) \|$", page, re.MULTILINE)
+    assert rows == [
+        (f"LEADFLEET_{name.upper()}", field.description) for name, field in EgressSettings.model_fields.items()
+    ]
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md"])
