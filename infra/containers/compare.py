@@ -33,7 +33,7 @@ def entries(image: str) -> dict[str, Entry]:
             with tarfile.open(fileobj=export.stdout, mode="r|") as archive:
                 return {member.name: _entry(archive, member) for member in archive}
     finally:
-        docker_output("rm", container)
+        docker_output("rm", "--volumes", container)
 
 
 def differences(one: dict[str, Entry], other: dict[str, Entry]) -> list[str]:
