@@ -132,7 +132,7 @@ class Slot:
         """The unit is over: its context is closed, and with it its tabs and what they stored. Never waits."""
         if lane is self._lent:
             self._lent = None
-            self._later(self._close(lane), "close-context")
+            self._later(self._close(lane, self._chrome), "close-context")
 
     def kill(self) -> None:
         """Kill the Chrome; a new one follows."""
@@ -250,14 +250,17 @@ class Slot:
         """Pages open windows without end; the runner's own tabs have no opener and stay."""
         self._later(_close_if_opened(page), "close-popup")
 
-    async def _close(self, lane: Lane) -> None:
+    async def _close(self, lane: Lane, chrome: Chrome | None) -> None:
+        """``chrome`` is the one that it is in; by its end there may be another, which is not concerned."""
         try:
             async with asyncio.timeout(LANE_TIMEOUT.total_seconds()):
                 await lane.context.close()
         except (Error, TimeoutError):
-            self.kill()
+            if chrome is not None:
+                chrome.kill()
         finally:
-            self._returned.set()
+            if chrome is self._chrome:
+                self._returned.set()
 
     def _later(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

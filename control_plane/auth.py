@@ -33,7 +33,8 @@ ANY: Final = "any"
 """Whoever is authenticated; the view looks at the scopes itself."""
 
 PROBED_BY_ADDRESS = frozenset({"/health/live", "/health/ready"})
-"""Load balancers ask these under the address of the container, which is no Host we could know."""
+"""Load balancers ask these under the address of the container, which is no Host we could know. Nor are they counted:
+behind a balancer, everybody has its address, and a flood of one would have it take all replicas out."""
 
 COOKIE = "leadfleet_session"
 SUBPROTOCOL = "leadfleet.v1"
@@ -104,8 +105,9 @@ class Gate:
             raise call.routing_exception
         if policy is None:
             raise Problem("this route declares no policy and is not served")
-        if call.path not in PROBED_BY_ADDRESS:
-            self._check_host(call.host)
+        if call.path in PROBED_BY_ADDRESS:
+            return
+        self._check_host(call.host)
         if policy.scope == PUBLIC:
             self._limiter.count_here(call.remote_addr or "")
             return

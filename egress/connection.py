@@ -135,6 +135,7 @@ class Connection:
             return True
         upstream.writer.write(request.head)
         self._sent(len(request.head))
+        await self._drain(upstream.writer)  # a request without a body waits for an origin that does not read, too
         await self._copy_body(request, upstream.writer)
         return False
 

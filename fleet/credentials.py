@@ -20,6 +20,9 @@ from fleet.errors import FleetError
 NO_UNIT = "-"
 """Stands in the place of a unit for connections that belong to none."""
 
+CONTROL_PLANE = "control-plane"
+"""Who the control plane is to the egress proxy; no node is let in by that name."""
+
 _USER = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})\.(-|tsk_[0-9a-z]{26}\.[0-9]{1,4})\.([0-9]{1,19})\Z")
 _NODE_CONTEXT = "leadfleet egress node: "
 """What the secret is used for here, so that the same secret elsewhere gives other keys."""

@@ -7,10 +7,9 @@ else. So a name that turns to another address after the check changes nothing (D
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -131,29 +130,49 @@ class Destinations:
         return bool(self._denied) and any(ip_address(address) in prefix for prefix in self._denied)
 
     async def _addresses(self, name: str, askers: Mapping[str, int]) -> tuple[str, ...]:
-        """Of a name, never empty; those who ask for one name at once share one look-up."""
-        expires, addresses = self._known.get(name, (0.0, ()))
-        if expires > asyncio.get_running_loop().time():
-            return addresses
-        asking = self._asking.get(name)
-        if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._look_up(name, askers), name="look-up")
-            asking.add_done_callback(lambda done: self._asked(name, done))
-        return await asyncio.shield(asking)
+        """Of a name, never empty; those who ask for one name at once share one look-up, and wait each for its own."""
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
+                return self._fresh_ones(name) or await asyncio.shield(
+                    self._asking.get(name) or await self._begun(name, askers)
+                )
+        except TimeoutError as exc:
+            raise SlowName(f"no answer for the name {name}") from exc
 
-    def _asked(self, name: str, done: asyncio.Task[tuple[str, ...]]) -> None:
+    def _fresh_ones(self, name: str) -> tuple[str, ...]:
+        expires, addresses = self._known.get(name, (0.0, ()))
+        return addresses if expires > asyncio.get_running_loop().time() else ()
+
+    async def _begun(self, name: str, askers: Mapping[str, int]) -> asyncio.Task[tuple[str, ...]]:
+        """A look-up, once it is our turn: until then nobody else waits for us, but begins one."""
+        taken = []
+        try:
+            for asker, limit in askers.items():
+                turn = self._turns.setdefault(asker, asyncio.Semaphore(limit))
+                await turn.acquire()
+                taken.append(turn)
+        except asyncio.CancelledError:
+            _release(taken)
+            raise
+        if (asking := self._asking.get(name)) is not None:
+            _release(taken)
+            return asking
+        asking = self._asking[name] = asyncio.create_task(self._look_up(name), name="look-up")
+        asking.add_done_callback(lambda done: self._asked(name, done, taken))
+        return asking
+
+    def _asked(self, name: str, done: asyncio.Task[tuple[str, ...]], turns: Sequence[asyncio.Semaphore]) -> None:
+        """The turns last as long as the look-up does, although nobody may wait for it any more: it has a thread."""
+        _release(turns)
         del self._asking[name]
         if not done.cancelled():
             done.exception()  # whoever asked may have left
 
-    async def _look_up(self, name: str, askers: Mapping[str, int]) -> tuple[str, ...]:
+    async def _look_up(self, name: str) -> tuple[str, ...]:
+        if addresses := self._fresh_ones(name):
+            return addresses
         try:
-            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()), contextlib.AsyncExitStack() as turns:
-                for asker, limit in askers.items():
-                    await turns.enter_async_context(self._turns.setdefault(asker, asyncio.Semaphore(limit)))
-                addresses = tuple(dict.fromkeys(await self._resolve(name)))
-        except TimeoutError as exc:
-            raise SlowName(f"no answer for the name {name}") from exc
+            addresses = tuple(dict.fromkeys(await self._resolve(name)))
         except (OSError, UnicodeError) as exc:
             raise UnknownName(f"unknown name {name}") from exc
         if not addresses:
@@ -179,9 +198,14 @@ def is_this_machine(address: str) -> bool:
     a datagram socket sends nothing.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((address, 9))
-        except OSError:
-            return False  # no route: not ours either
-        return ip_address(str(probe.getsockname()[0])) == ip_address(address)
+            return ip_address(str(probe.getsockname()[0])) == ip_address(address)
+    except OSError:
+        return False  # no route, or no such family here: not ours either
+
+
+def _release(turns: Sequence[asyncio.Semaphore]) -> None:
+    for turn in turns:
+        turn.release()

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from control_plane.scheduling.scripts import Scripts
 from fleet import ids
 from fleet.connect import Store
+from fleet.credentials import CONTROL_PLANE
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Fields, Join
@@ -39,6 +40,8 @@ class Admittance:
         try:
             join = Join.from_fields(fields)
             node = ids.name("node", join.node)
+            if node == CONTROL_PLANE:  # it would be told the key that our own connections have at the egress proxy
+                raise BadMessage("join", "node", node)
             if _SHA256.match(join.password_sha256) is None:
                 raise BadMessage("join", "password_sha256", join.password_sha256)
         except (BadMessage, BadName) as exc:

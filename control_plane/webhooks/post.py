@@ -40,9 +40,6 @@ READ_AHEAD = 4 << 10
 """Bytes of an answer's body that may arrive before it is cut off. None is read: its status is all that counts."""
 
 
-OURSELVES = "control-plane"
-"""Who we are to the egress proxy."""
-
 REFUSED = "X-Leadfleet-Egress"
 """In an answer that is the proxy's own: why it does not connect."""
 
@@ -90,7 +87,7 @@ class WayOut:
     def of(cls, proxy: str, secret: str) -> WayOut:
         """``proxy`` is ``host:port``; ``secret`` is the one that the proxy has."""
         authorization = credentials.authorization(
-            credentials.node_key(secret, OURSELVES), credentials.Holder(OURSELVES)
+            credentials.node_key(secret, credentials.CONTROL_PLANE), credentials.Holder(credentials.CONTROL_PLANE)
         )
         return cls(f"http://{proxy}", {"Proxy-Authorization": authorization})
 

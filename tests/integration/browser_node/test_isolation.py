@@ -24,7 +24,7 @@ PASSWORD = "a test's own"
 async def node_client(valkey_server: ValkeyServer, control: FakeControl) -> AsyncIterator[Redis]:
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     await control.client.execute_command("ACL", "SETUSER", "node-n1", "reset", "on", f"#{digest}", *KEYS.node_acl("n1"))
-    client = Redis.from_url(as_user(valkey_server.url, "node-n1", "a%20test%27s%20own"), retry=Retry(NoBackoff(), 0))
+    client = Redis.from_url(as_user(valkey_server.url, "node-n1", PASSWORD), retry=Retry(NoBackoff(), 0))
     yield client
     await client.aclose()
 

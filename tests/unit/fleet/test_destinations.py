@@ -167,5 +167,13 @@ async def test_a_name_server_that_stalls_costs_whoever_asked_it(make: Make, monk
     await asyncio.sleep(0)
     assert (await found.find("fast.example", 80, {"u2": 2, "n1": 3})).addresses == (PUBLIC,)
     assert len(running) == 2
+    # one that has yet to wait for its turn keeps nobody else from the same name
+    slow.append(asyncio.create_task(found.find("wanted.example", 80, {"u1": 2, "n1": 3})))
+    await asyncio.sleep(0)
+    assert (await found.find("wanted.example", 80, {"u2": 2, "n1": 3})).addresses == (PUBLIC,)
     ends = await asyncio.gather(*slow, return_exceptions=True)
     assert all(isinstance(end, NoDestination) for end in ends)
+    # a look-up that nobody waits for any more still has its thread
+    with pytest.raises(SlowName):
+        await found.find("slow9.example", 80, {"u1": 2, "n1": 3})
+    assert len(running) == 2

@@ -170,6 +170,13 @@ async def test_a_rate_limit_says_when_to_come_back(open_replica: Callable[..., A
     assert (await served.client(await served.key()).get("/api/tasks"))[0] == 200
 
 
+async def test_a_flood_takes_no_replica_out_of_its_balancer(open_replica: Callable[..., Awaitable[Served]]) -> None:
+    client = (await open_replica(rate_scale=3 / LIMITS["probe"])).client(None)
+    assert [(await client.get("/health"))[0] for _ in range(4)][-1] == 429
+    for probe in ("/health/live", "/health/ready"):
+        assert (await client.get(probe))[0] == 200
+
+
 async def test_without_authentication_all_is_tenant_defaults(
     open_replica: Callable[..., Awaitable[Served]],
 ) -> None:
