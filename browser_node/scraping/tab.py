@@ -75,7 +75,8 @@ class Tab:
         self.page = page
         self.name = name
         self.spoiled = False
-        """The page that is open keeps navigating and would interrupt the next visit: close this tab, open another."""
+        """Close this tab, open another: the page that is open keeps navigating and would interrupt the next visit, or
+        the renderer may be dying, which would cost the same visit its second try."""
         self._crashed = False
         self._documents = 0
         self._posing = asyncio.Lock()
@@ -205,6 +206,7 @@ class Tab:
             if "Timeout" in exc.message and "exceeded" in exc.message:
                 seconds = NAVIGATION.total_seconds()
                 raise VisitFailed("page_timeout", f"{url} did not answer in {seconds:g} s", retryable=True) from exc
+            self.spoiled = "ERR_ABORTED" in exc.message  # all that is said when a renderer dies, before it has crashed
             raise from_chrome(exc.message, url) from exc
 
     def _check(self, response: Response, url: str) -> None:

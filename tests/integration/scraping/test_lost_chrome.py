@@ -65,4 +65,4 @@ async def test_a_crashed_tab_is_replaced(bench: Bench) -> None:
     bench.site.pages["crash.test/shop/3"] = crash_once
     result, out = await bench.run(url, "directory")
     assert result.outcome is Outcome.COMPLETED
-    assert len(out.numbers()) == 8
+    assert len(out.numbers()) == 8, "\n".join(out.messages())
