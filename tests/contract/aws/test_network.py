@@ -186,3 +186,9 @@ def test_every_stream_has_a_behaviour() -> None:
     patterns = [b["PathPattern"] for b in one("Edge", "Distribution")["DistributionConfig"]["CacheBehaviors"]]
     assert len(streams) == 6
     assert [rule for rule in streams if not any(fnmatch(rule, pattern) for pattern in patterns)] == []
+
+
+def test_pages_of_other_peoples_buckets_are_not_asked_for_through_our_endpoint() -> None:
+    """Its policy knows our buckets alone, and part of the web that is read is S3."""
+    assert PARTS["Network"].tree["Outputs"]["RouteTables"] == {"Value": {"Ref": "PrivateRoutes"}}
+    assert one("Security", "S3Endpoint")["RouteTableIds"] == {"Ref": "RouteTables"}
