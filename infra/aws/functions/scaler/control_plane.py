@@ -38,11 +38,13 @@ class ControlPlane:
 
     def nodes(self) -> list[Node]:
         """All nodes, with the leases of their slots."""
+        # in this order: of a node that was draining when it was looked at, leases only grow fewer
+        views = list(self._all("nodes"))
         leases = Counter(slot["node_id"] for slot in self._all("slots") if slot["state"] in HOLDS_A_UNIT)
         now = datetime.now(UTC)
         return [
             Node(view["node_id"], view["state"], leases[view["node_id"]], _age(view.get("registered_at"), now))
-            for view in self._all("nodes")
+            for view in views
         ]
 
     def drain(self, node: str) -> None:

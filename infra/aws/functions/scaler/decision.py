@@ -52,15 +52,16 @@ def decide(work: Work, nodes: Sequence[Node], desired: Mapping[str, int], *, lea
     known = {node.name: node for node in nodes}
     started = [name for name, count in desired.items() if count]
     drained = [name for name in started if name in known and known[name].state == "draining"]
-    serving = [name for name in started if name not in drained]
+    serving = [name for name in started if name not in drained and not _is_lost(known.get(name))]
+    up = [name for name in serving if name in known and known[name].state == "up"]
     wanted = _wanted(work.leased + work.dispatchable, least, len(desired), slots)
     stop = tuple(name for name in drained if not known[name].leases)
     stopped = [name for name, count in desired.items() if not count]
     start = tuple(stopped[: max(0, wanted - len(serving))])
     kept = _wanted(ceil((work.leased + work.dispatchable) * HEADROOM), least, len(desired), slots)
     retire = None
-    if not start and not drained and len(serving) > kept and not work.dispatchable:
-        retire = _least_missed([known[name] for name in serving if name in known])
+    if not start and not drained and len(up) > kept and not work.dispatchable:
+        retire = _least_missed([known[name] for name in up])
     return Plan(wanted, start, stop, retire)
 
 
@@ -73,7 +74,12 @@ def _wanted(units: int, least: int, most: int, slots: int) -> int:
     return min(most, max(least, ceil(units / slots)))
 
 
+def _is_lost(node: Node | None) -> bool:
+    """Whether a node that was there is away for good; one that has never come is waited for."""
+    return node is not None and node.state == "down" and node.age >= SETTLED
+
+
 def _least_missed(nodes: Sequence[Node]) -> str | None:
-    """An idle node before one at work, and of those the one with the fewest units; None when all are young or away."""
-    settled = [node for node in nodes if node.state == "up" and node.age >= SETTLED]
+    """An idle node before one at work, and of those the one with the fewest units; None when all are young."""
+    settled = [node for node in nodes if node.age >= SETTLED]
     return min(settled, key=lambda node: (node.leases, node.age, node.name)).name if settled else None
