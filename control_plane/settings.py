@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import secrets
 from datetime import timedelta
@@ -15,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fleet import ids
+from fleet.addresses import bound_host, is_loopback
 from fleet.environment import PREFIX, from_files
 from fleet.errors import BadName
 from fleet.model import UNIT_IDLE
@@ -257,7 +257,7 @@ class Settings(BaseSettings):
 
     @property
     def host(self) -> str:
-        return self.bind.rpartition(":")[0].strip("[]")
+        return bound_host(self.bind)
 
     @property
     def port(self) -> int:
@@ -265,10 +265,7 @@ class Settings(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def leads_location(self) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Self
@@ -13,7 +12,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from egress.shares import Limits
-from fleet.addresses import Allowance, parse_prefixes
+from fleet.addresses import Allowance, bound_host, is_loopback, parse_prefixes
 from fleet.environment import PREFIX, from_files
 from fleet.errors import FleetError
 
@@ -143,7 +142,7 @@ class Settings(Rules):
 
     @property
     def host(self) -> str:
-        return self.egress_bind.rpartition(":")[0].strip("[]")
+        return bound_host(self.egress_bind)
 
     @property
     def port(self) -> int:
@@ -151,7 +150,4 @@ class Settings(Rules):
 
     @property
     def on_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)

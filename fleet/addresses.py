@@ -192,6 +192,19 @@ class Allowance:
         return any(entry.matches(wanted, entry.port or 0) for entry in self.entries)
 
 
+def bound_host(bind: str) -> str:
+    """The host of ``host:port`` to listen on, an IPv6 address without its brackets."""
+    return bind.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def normal_host(host: str) -> str:
     """A host as it is compared: lower case, without brackets and without the dot of the root."""
     return host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
