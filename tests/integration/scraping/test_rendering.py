@@ -131,6 +131,18 @@ async def test_a_page_that_sends_itself_on_for_ever_is_left(bench: Bench, tab: T
     assert tab.spoiled
 
 
+async def test_a_tab_whose_navigation_was_aborted_is_not_used_again(bench: Bench, tab: Tab) -> None:
+    """Chrome says the same of a renderer that dies, and only later that it has crashed."""
+
+    async def nothing(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    bench.site.pages["nothing.test/"] = nothing
+    with pytest.raises(VisitFailed, match="ABORTED"):
+        await tab.load("http://nothing.test/")
+    assert tab.spoiled
+
+
 async def test_a_tab_is_closed_although_its_page_sends_itself_on(bench: Bench) -> None:
     bench.site.pages["ping.test/"] = "<script>location.replace('/pong')</script>"
     bench.site.pages["ping.test/pong"] = "<script>location.replace('/')</script>"
