@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from quart import Quart, Response, current_app, g, has_websocket_context, request, websocket
@@ -22,6 +22,7 @@ from control_plane.enrichment.enricher import Enricher
 from control_plane.enrichment.terms import Terms
 from control_plane.erasure.registry import Registry
 from control_plane.errors import NotFound, Problem, Unavailable
+from control_plane.forwarded import Forwarded
 from control_plane.keyring import ALL_SCOPES, SCALER_SCOPES, KeyRing
 from control_plane.monitor import Monitor
 from control_plane.routes import BLUEPRINTS
@@ -86,6 +87,8 @@ def create_app(settings: Settings, *, background: bool = True) -> Quart:
     app.before_websocket(_before)
     app.after_request(_after)
     app.register_error_handler(Exception, _answer_error)
+    if settings.trusted_hops:
+        cast("Any", app).asgi_app = Forwarded(app.asgi_app, settings.trusted_hops)
     return app
 
 

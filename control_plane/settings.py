@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         ("http://localhost:3000",), description="browser origins that may call, besides the console's own"
     )
     allowed_hosts: Names = Field((), description="Host names that are answered, besides those of loopback")
+    trusted_hops: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="proxies in front that append to `X-Forwarded-For`; 0: what requests say of their way is ignored",
+    )
     egress_allow: str = Field(
         "",
         description="targets that are reached although they are not public: `name=address:port`, by commas",

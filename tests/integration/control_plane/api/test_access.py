@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -11,6 +12,10 @@ from control_plane import keyring, tokens
 from control_plane.keyring import ALL_SCOPES
 from control_plane.rates import LIMITS
 from tests.integration.control_plane.api.conftest import ALLOWED_ORIGIN, Client, Served
+
+PROBES = 3
+OVER_TWO_WINDOWS = 2 * PROBES + 1
+"""Probes of which one is too many, wherever the edge of a window falls."""
 
 
 async def test_without_a_valid_key_nothing_is_said(served: Served) -> None:
@@ -171,10 +176,39 @@ async def test_a_rate_limit_says_when_to_come_back(open_replica: Callable[..., A
 
 
 async def test_a_flood_takes_no_replica_out_of_its_balancer(open_replica: Callable[..., Awaitable[Served]]) -> None:
-    client = (await open_replica(rate_scale=3 / LIMITS["probe"])).client(None)
-    assert [(await client.get("/health"))[0] for _ in range(4)][-1] == 429
+    client = (await open_replica(rate_scale=PROBES / LIMITS["probe"])).client(None)
+    assert 429 in [(await client.get("/health"))[0] for _ in range(OVER_TWO_WINDOWS)]
     for probe in ("/health/live", "/health/ready"):
         assert (await client.get(probe))[0] == 200
+
+
+async def test_behind_proxies_a_client_is_who_the_outermost_of_them_saw(
+    open_replica: Callable[..., Awaitable[Served]],
+) -> None:
+    client = (await open_replica(trusted_hops=2, rate_scale=PROBES / LIMITS["probe"])).client(None)
+
+    async def status(forwarded: str) -> int:
+        answered, _, _ = await client.get("/health", headers={"X-Forwarded-For": forwarded})
+        return answered
+
+    # what a client writes there itself changes nothing: two proxies append two entries
+    assert 429 in [await status(f"198.51.100.{n}, 192.0.2.1, 10.0.0.1") for n in range(OVER_TWO_WINDOWS)]
+    assert await status("192.0.2.2, 10.0.0.1") == 200
+    # no two proxies were passed: all of these come from the address that the connection has
+    shorter = itertools.cycle(("192.0.2.3", "", "unknown, 10.0.0.1"))
+    assert 429 in [await status(next(shorter)) for _ in range(OVER_TWO_WINDOWS)]
+
+
+async def test_a_console_session_is_for_https_alone_where_a_proxy_ends_it(
+    open_replica: Callable[..., Awaitable[Served]],
+) -> None:
+    forwarded = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
+    for hops, scheme in ((1, "https"), (0, "http")):
+        client = (await open_replica(trusted_hops=hops)).client()
+        link = (await client.post("/api/auth/console-link", headers=forwarded))[1]["url"]
+        assert link.startswith(f"{scheme}://")
+        _, _, headers = await client.get("/auth/link/" + link.rpartition("/")[2], headers=forwarded)
+        assert ("secure" in headers["Set-Cookie"].lower()) == (scheme == "https")
 
 
 async def test_without_authentication_all_is_tenant_defaults(
