@@ -210,7 +210,9 @@ class _UnitRun:
                 break
             self._out.log("warning", f"{failure.detail}; trying again", url=visit.url, code=failure.code)
             await asyncio.sleep((BACKOFF * 4 ** (attempt - 1)).total_seconds())
-        if not (failure.retryable and self._control.pausing.is_set()):
+        if failure.retryable and self._control.pausing.is_set():
+            self._checkpoint.put_back(visit)
+        else:
             self._give_up(visit, failure)
         return tab
 
