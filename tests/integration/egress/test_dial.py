@@ -78,16 +78,24 @@ async def test_an_address_that_refuses_costs_no_time(monkeypatch: pytest.MonkeyP
         await dial(["127.0.0.1", "127.0.0.2"], port, LONG)
 
 
-async def test_the_losers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_two_that_are_there_at_once_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialling, "NEXT_AFTER", timedelta(0))
+    connect, both = asyncio.open_connection, asyncio.Barrier(2)
+
+    async def together(address: str, port: int) -> dialling.Streams:
+        streams = await connect(address, port)
+        await both.wait()
+        return streams
+
+    monkeypatch.setattr(asyncio, "open_connection", together)
     with listening("127.0.0.1") as first, listening("127.0.0.2", first.getsockname()[1]) as second:
         (_, writer), address = await dial(["127.0.0.1", "127.0.0.2"], first.getsockname()[1], LONG)
-        await let_go(writer)
-        with contextlib.suppress(BlockingIOError):  # it may have lost before it was connected
-            accepted, _ = (second if address == "127.0.0.1" else first).accept()
-            with accepted:
-                accepted.setblocking(False)
+        accepted, _ = (second if address == "127.0.0.1" else first).accept()
+        with accepted:
+            accepted.setblocking(False)
+            with contextlib.suppress(ConnectionResetError):
                 assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(accepted, 1), 20) == b""
+        await let_go(writer)
 
 
 async def test_who_gives_up_leaves_no_socket() -> None:
