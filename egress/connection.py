@@ -15,8 +15,7 @@ from typing import Protocol
 
 from egress.access import CUT, FAILED, PASSED, REFUSED, Access, OnAccess
 from egress.head import HEAD_LIMIT, RequestHead, chunk_size, parse_head
-from egress.refused import CAPS, Refused
-from egress.refused import FAILED as NO_RULE
+from egress.refused import CAPS, NOT_REACHED, Refused
 from egress.routes import Opened, Route
 from egress.shares import Limits, Share, Shares
 from fleet.credentials import Holder
@@ -310,7 +309,7 @@ class Connection:
 
     async def _refuse(self, refusal: Refused) -> None:
         access = self._access
-        access.verdict = FAILED if refusal.category in NO_RULE else REFUSED
+        access.verdict = FAILED if refusal.category in NOT_REACHED else REFUSED
         access.reason = refusal.reason
         self._client.refused(access.host, refusal)
         if access.holder is not None and refusal.category in CAPS:

@@ -22,7 +22,7 @@ STATUS = {
 
 CAPS = frozenset({Category.CAP, Category.SPENT})
 
-FAILED = frozenset({Category.UNKNOWN_NAME, Category.UNREACHABLE, Category.TIMEOUT, Category.NO_WAY_OUT})
+NOT_REACHED = frozenset({Category.UNKNOWN_NAME, Category.UNREACHABLE, Category.TIMEOUT, Category.NO_WAY_OUT})
 """No rule was against it."""
 
 LONGEST_REASON = 300
