@@ -21,7 +21,7 @@ from redis import exceptions
 
 from fleet.connect import Store, blocking_client, command_client, thread_client
 from infra.stack import valkey
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, ValkeyServer
 from tests.support import free_port, wait_until, wait_until_sync
 
 NAME = "store.test"
@@ -179,6 +179,41 @@ async def test_replicas_alone_are_no_store(shard: Shard, named: Callable[..., No
     with pytest.raises(exceptions.ConnectionError, match="no primary for now"):
         await client.ping()
     await client.aclose()
+
+
+async def test_a_primary_without_its_slots_is_a_store_that_is_away(shard: Shard, named: Callable[..., None]) -> None:
+    named(FIRST, SECOND)
+    client = command_client(f"redis://{NAME}:{shard.port}/0", name="test")
+    assert await client.set("lf:{x}:k", "v")
+    shard.ask(FIRST, "CLUSTER", "DELSLOTSRANGE", 0, SLOTS - 1)
+    with pytest.raises(exceptions.ConnectionError, match="is not the primary"):
+        await client.set("lf:{x}:k", "v")
+    await client.aclose()
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A server without cluster mode."""
+    server = ValkeyServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_server_without_cluster_mode_is_demoted_just_so(lone: ValkeyServer) -> None:
+    client, thread = command_client(lone.url, name="test"), thread_client(lone.url, name="test")
+    await client.set("k", "v")
+    thread.set("k", "v")
+    with redis.Redis(port=lone.port) as operator:
+        operator.replicaof("127.0.0.1", free_port())
+    with pytest.raises(exceptions.ConnectionError, match="is not the primary"):
+        await client.set("k", "v")
+    with pytest.raises(exceptions.ConnectionError, match="no primary for now"):
+        await client.set("k", "v")
+    with pytest.raises(exceptions.ConnectionError, match="is not the primary"):
+        thread.set("k", "v")
+    await client.aclose()
+    thread.close()
 
 
 async def test_a_wrong_password_is_told_as_such(shard: Shard, named: Callable[..., None]) -> None:
