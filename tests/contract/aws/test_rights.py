@@ -116,8 +116,10 @@ def test_an_execution_role_reads_exactly_the_secrets_of_its_tasks(part: str) -> 
 @EXECUTION
 def test_an_execution_role_pulls_the_image_of_its_tasks_and_writes_their_log(part: str) -> None:
     for action in ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"):
-        (image,) = execution(part, action)
-        assert image == repository("Image")
+        assert execution(part, action) == [{"Ref": "Repository"}]
+    image = PARTS[part].given["Image"]["Ref"].removesuffix("Image")
+    assert PARTS[part].given["Repository"] == {"Fn::GetAtt": ["Cluster", f"Outputs.{image}Repository"]}
+    assert PARTS["Cluster"].tree["Outputs"][f"{image}Repository"]["Value"] == repository(f"{image}Image")
     assert execution(part, "logs:CreateLogStream") == execution(part, "logs:PutLogEvents") == [
         {"Fn::GetAtt": ["Logs", "Arn"]}
     ]  # fmt: skip
