@@ -17,7 +17,7 @@ from infra.containers import secrets
 FOLDER = Path(__file__).resolve().parents[1]
 """Where compose.yaml lies; the paths in it start here."""
 
-BASE_IMAGES = ("debian:bookworm-slim", "valkey/valkey:9", "motoserver/moto:5.2.5", "haproxy:2.6")
+BASE_IMAGES = ("debian:bookworm-20260918-slim", "valkey/valkey:9.1.2", "motoserver/moto:5.2.5")
 """What compose.yaml and the Dockerfiles name that is not built from them."""
 
 PULL_TIMEOUT_S = 300
@@ -41,7 +41,6 @@ class Project:
 
     name: str = "leadfleet"
     http_port: int = 8000
-    s3_port: int = 5000
     town_net: str = "172.31.250"
     """The first three numbers of the network that egress and town share."""
     secrets: Path = secrets.FOLDER
@@ -64,7 +63,6 @@ class Project:
         environment = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
             "HTTP_PORT": str(self.http_port),
-            "S3_PORT": str(self.s3_port),
             "TOWN_NET": self.town_net,
             "SECRETS": str(self.secrets),
             "EGRESS_ALLOW": self.egress_allow,
