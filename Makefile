@@ -8,7 +8,7 @@ CLIENT := clients/typescript
 APP := e2e/next-app
 IN_A_CLUSTER := $(addprefix tests/integration/control_plane/,enrichment scheduling store webhooks)
 
-.PHONY: help demo up stack stack-down stack-test test faults soak upgrade lint client e2e e2e-browsers bench openapi aws-check deploy-plan lock clean setup chromium libreoffice browsers npm
+.PHONY: help demo up stack stack-down stack-test test faults soak upgrade lint client e2e e2e-browsers pictures bench openapi aws-check deploy-plan lock clean setup chromium libreoffice browsers npm
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ e2e: chromium client tests/e2e/node_modules $(APP)/node_modules ## use clients, 
 e2e-browsers: chromium browsers npm ## use the console, the streams and the client in Chromium, Firefox and WebKit
 	@cd $(CLIENT) && npm run --silent build
 	@$(BIN)/python -m pytest tests/browsers -m e2e $(ARGS)
+
+pictures: chromium client $(APP)/node_modules ## take the pictures of docs/ anew; OUT=folder for elsewhere
+	@$(BIN)/python -m tests.e2e.take_pictures $(or $(OUT),docs/images)
 
 bench: chromium ## measure, print and write bench.json; ONLY=name runs a part
 	@$(BIN)/python -m infra.bench $(if $(ONLY),--only $(ONLY))

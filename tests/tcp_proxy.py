@@ -107,11 +107,13 @@ class TcpProxy:
             with contextlib.suppress(OSError):
                 client.write_eof()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # a task of our own: one that asyncio makes of a coroutine here complains when it is cancelled (Python 3.11)
+        task = asyncio.create_task(self._relay(reader, writer))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
             reset(writer)
             return

@@ -32,6 +32,8 @@ POLL_S = 0.1
 
 _UNFINISHED = {".part", ".crdownload", ".wkdownload"}
 
+_LOADED = "return location.protocol.startsWith('http') && document.readyState === 'complete'"
+
 _SHOWN = """
 const [selector, text] = arguments;
 const found = [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility());
@@ -55,6 +57,8 @@ class Page:
 
     async def open(self, url: str) -> None:
         await asyncio.to_thread(self.driver.get, url)
+        # WebKit's driver may take the end of the empty first page for that of the one it was sent to
+        await self.until(_LOADED, description=f"{url} to have loaded")
 
     async def reload(self) -> None:
         await asyncio.to_thread(self.driver.refresh)
