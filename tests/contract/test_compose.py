@@ -17,6 +17,9 @@ TEXT = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
 STACK: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 
+NO_MACHINE = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+"""The machine has no address on a network with this."""
+
 each = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -72,8 +75,7 @@ def test_a_node_reaches_valkey_and_the_egress_proxy_alone() -> None:
     assert networks("node") == {"fleet"}
     assert {name for name in SERVICES if "fleet" in networks(name)} == {"valkey", "egress", "node"}
     assert STACK["networks"]["fleet"]["internal"] is True
-    # the machine has no address there
-    assert STACK["networks"]["fleet"]["driver_opts"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert STACK["networks"]["fleet"]["driver_opts"] == NO_MACHINE
     assert "ports" not in SERVICES["node"]
 
 
@@ -89,6 +91,7 @@ def test_what_replicas_fetch_goes_through_the_egress_proxy() -> None:
     environment = SERVICES["control-plane"]["environment"]
     assert environment["LEADFLEET_EGRESS_PROXY"] == SERVICES["node"]["environment"]["LEADFLEET_EGRESS_PROXY"]
     assert {name for name in SERVICES if "outward" in networks(name)} == {"control-plane", "egress"}
+    assert STACK["networks"]["outward"] == {"internal": True, "driver_opts": NO_MACHINE}
 
 
 def test_files_are_downloaded_at_the_address_of_the_api() -> None:
