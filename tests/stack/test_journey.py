@@ -12,6 +12,7 @@ import pytest
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.score import score
 from infra.sample_town.words import CATEGORIES
+from tests.faults.site import Sites
 from tests.faults.viewers import over_socket, over_sse
 from tests.stack.fleet import ContainerFleet
 from tests.support import wait_until
@@ -22,11 +23,12 @@ PICTURES = 5
 JPEG = b"\xff\xd8"
 
 
-async def test_the_demo_through_the_proxy(fleet: ContainerFleet, tmp_path: Path) -> None:
+async def test_the_demo_through_the_proxy(fleet: ContainerFleet, site: Sites, tmp_path: Path) -> None:
     queries = [f"{DIRECTORY_URL}category/{category}" for category in CATEGORIES]
     task = await fleet.submit(
-        *queries, key="demo", platform="directory", enrich_websites=True, max_parallel=2, timeout_s=900
-    )
+        *queries, key="demo", platform="directory", enrich_websites=True, max_parallel=2, timeout_s=900,
+        webhook_url="http://told.site.test/",
+    )  # fmt: skip
     by_socket, by_sse = fleet.watch(task, transport=over_socket), fleet.watch(task, transport=over_sse)
     pictures, frames = await asyncio.gather(_mjpeg(fleet, task), _frames(fleet, task))
     assert pictures >= PICTURES
@@ -35,6 +37,7 @@ async def test_the_demo_through_the_proxy(fleet: ContainerFleet, tmp_path: Path)
     assert (state["status"], state["attempt"]) == ("completed", 1), state
     told, also_told = await asyncio.gather(by_socket, by_sse)
     assert [event["id"] for event in told] == [event["id"] for event in also_told]
+    await wait_until(lambda: site.visits["told.site.test/"], 60, "the webhook, which leaves through the egress proxy")
     verdict = score(await _exported(fleet, task, tmp_path / "leads.csv"))
     assert len(verdict.found) >= 0.95 * verdict.expected
     assert (verdict.invented, verdict.forbidden) == ([], [])
