@@ -34,6 +34,8 @@ class ContainerFleet(FaultyFleet):
     """``project`` behind its one address; what `FaultyFleet` asks of a stack of processes, asked of containers."""
 
     project: Project = field(kw_only=True)
+    _noted: dict[str, int] = field(default_factory=dict)
+    """How many lines of each container's log are in the ledger."""
 
     def names(self, service: str) -> list[str]:
         """The containers of a service that exist, by number."""
@@ -68,6 +70,7 @@ class ContainerFleet(FaultyFleet):
 
     async def scale(self, nodes: int) -> None:
         """As a person does; returns when the nodes that are left are up."""
+        await asyncio.to_thread(self.note_what_nodes_ran)  # the logs of those that leave go with them
         await asyncio.to_thread(
             self.project.compose, "up", "-d", "--no-recreate", "--scale", f"node={nodes}", timeout=READY_S
         )
@@ -88,11 +91,13 @@ class ContainerFleet(FaultyFleet):
 
         await wait_until(up, READY_S, f"the nodes {sorted(wanted)} to be up")
 
-    def note_what_nodes_ran(self, directory: Path) -> None:
-        """Write down from the logs of nodes that still exist what they worked on."""
+    def note_what_nodes_ran(self) -> None:
+        """Write down from the logs of nodes that still exist what they worked on since the last time."""
         for name in self.names("node"):
-            log = directory / f"{name}.log"
-            log.write_text(docker_output("logs", name))
+            lines = docker_output("logs", name).splitlines()
+            log = self.ledger.directory / f"{name}.log"
+            log.write_text("\n".join(lines[self._noted.get(name, 0) :]))
+            self._noted[name] = len(lines)
             self.ledger.ran(self.node_id(name), log)
 
     async def check(self, take: Any = None) -> list[Violation]:
@@ -107,6 +112,7 @@ class ContainerFleet(FaultyFleet):
             return True
 
         await wait_until(quiet, READY_S, "all slots to be free again")
+        await asyncio.to_thread(self.note_what_nodes_ran)
         return check(Run.read(self.ledger.directory))
 
 
