@@ -30,10 +30,11 @@ async def events(channel: str, task_id: str) -> None:
     asked, batch_s = parse_position(websocket.args.get("last_event_id")), _batch_s()
     await services().queue.status(principal().tenant, task_id)
     hub = services().hub
+    stopped = hub.stopped  # before the store is looked at: it may be found to have lost data meanwhile
     tail, start = await hub.tail(task_id, asked, CHANNELS[channel])
     try:
         with telemetry.VIEWERS.labels(channel).track_inprogress():
-            socket = Socket(validity(), hub.stopped)
+            socket = Socket(validity(), stopped)
             message = f"Connected to {channel} of {task_id}"
             await socket.run(send_events(socket, tail, start, batch_s), message, start.after)
     finally:
