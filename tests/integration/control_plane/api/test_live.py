@@ -8,12 +8,14 @@ import itertools
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import orjson
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from control_plane import __main__ as server
-from control_plane.streams import frames
+from control_plane.streams import frames, mjpeg
 from fleet.messages import Frame
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
@@ -46,6 +48,23 @@ async def part(content: Any) -> bytes:
     jpeg: bytes = await content.readexactly(int(head[b"content-length"]))
     assert await content.readexactly(2) == b"\r\n"
     return jpeg
+
+
+async def test_mjpeg_goes_on_while_nobody_can_say_whether_the_key_is_good(
+    api: Client, served: Served, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's ``<img>`` does not come back by itself."""
+    monkeypatch.setattr(mjpeg, "REVOCATION_CHECK_S", 0.0)
+    await world.node("n1")
+    task = await api.start()
+    async with api.session.get(f"{served.url}/live_feed/{task}?fps=30", headers=api.headers) as answer:
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        lost = AsyncMock(side_effect=RedisConnectionError("the store is away"))
+        monkeypatch.setattr(served.services.ring, "by_id", lost)
+        for number in range(3):
+            await show(world, f"{task}.0", b"picture %d" % number, seq=number + 1)
+            assert await part(answer.content) == b"picture %d" % number
+    assert lost.await_count
 
 
 @pytest.mark.parametrize("path", ["/live_feed", "/api/scraper/live_feed"])
