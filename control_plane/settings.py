@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     )
 
     egress_proxy: str = Field(
-        "", description="`host:port` of the egress proxy that webhooks leave through; empty: they leave directly"
+        "",
+        description="`host:port` of the egress proxy that webhooks and questions to a model leave through; empty: they "
+        "leave directly",
     )
 
     # How much.
