@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,8 @@ import redis.asyncio
 import structlog
 
 from fleet import connect
+from fleet.errors import FleetError
+from fleet.files import write_whole
 from fleet.keys import Keys
 from fleet.messages import Join
 
@@ -25,6 +26,16 @@ TRY_EVERY = timedelta(milliseconds=200)
 """A new node is let in within milliseconds of its knock when a control plane listens."""
 
 log = structlog.get_logger(__name__)
+
+
+class EmptyPassword(FleetError):
+    """The file of the node's own password holds none: the hash of nothing would open the store to everybody."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is empty: remove it, and the node makes another password; the store lets it in with that "
+            "once the session that has its id, if any, is over"
+        )
 
 
 class Membership:
@@ -75,15 +86,15 @@ class Membership:
 
 
 def own_password(path: Path) -> str:
-    """The password in ``path``, made at the first start; readable by us alone."""
+    """The password in ``path``, made at the first start; readable by us alone. Raises EmptyPassword."""
     try:
-        return path.read_text().strip()
+        password = path.read_text().strip()
     except FileNotFoundError:
         password = secrets.token_urlsafe(32)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(password)
-        return password
+        write_whole(path, password)
+    if not password:
+        raise EmptyPassword(path)
+    return password
 
 
 def as_user(url: str, user: str, password: str) -> str:

@@ -45,9 +45,7 @@ AGAIN_AFTER = timedelta(milliseconds=500)
 class OpenServices(Protocol):
     """Makes what units share: ``scraping.services.open_services``."""
 
-    def __call__(
-        self, proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
-    ) -> AbstractAsyncContextManager[Services]: ...
+    def __call__(self, is_ours: Callable[[str], bool]) -> AbstractAsyncContextManager[Services]: ...
 
 
 TEMPORARY = "tmp"
@@ -117,9 +115,7 @@ class Node:
                     pool.start()  # Chromes warm up while the extraction worker does
                     async with (
                         status.telling(state, self._status),
-                        self._open_services(
-                            f"http://{way_out.node.address}", is_ours=allowance.names, refusal=way_out.node.refusal
-                        ) as services,
+                        self._open_services(allowance.names) as services,
                     ):
                         await self._serve(membership, services, pool, way_out)
                 finally:
@@ -130,7 +126,7 @@ class Node:
     def _status(self) -> status.Status:
         return {
             "ports": [slot.port for slot in self._slots if slot.port],
-            "registered": self._session is not None and self._session.accepted.is_set(),
+            "registered": self._session is not None and self._session.serves,
             "sandbox": self._sandbox.name,
         }
 
@@ -166,14 +162,13 @@ class Node:
             boot = ids.new_boot_id()
             if not await self._unless_leaving(membership.enter(boot)):
                 return
-            warm = [slot for slot in pool.slots if slot.port]
             place = Place(
                 membership.url, self._keys, self._settings.node_id, pool.slots, captures, services,
                 way_out, self._run_unit, self._clock,
             )  # fmt: skip
             self._session = session = Session(place, boot, self._settings.drain_limit)
             try:
-                reason = await session.run(self._register(boot, browser, warm))
+                reason = await session.run(self._register(boot, browser, pool.slots, offered=not way_out.needs_proof))
             finally:
                 self._session = None
             log.info("session_over", reason=reason)
@@ -181,10 +176,10 @@ class Node:
                 return
             await asyncio.sleep(AGAIN_AFTER.total_seconds())
 
-    def _register(self, boot: str, browser: str, warm: list[Slot]) -> Register:
+    def _register(self, boot: str, browser: str, slots: list[Slot], *, offered: bool) -> Register:
         return Register(
             boot=boot,
-            slots=[{"index": slot.index, "port": slot.port} for slot in warm],
+            slots=[{"index": slot.index, "port": slot.port if offered else 0} for slot in slots if slot.port],
             address=self._settings.address,
             labels=list(self._settings.labels),
             version=_version(),

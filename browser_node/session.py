@@ -1,7 +1,8 @@
 """One registration of the node, from its Register to its end: commands in, messages out, signs of life.
 
 A session that ends for any reason but a drain has lost its units: they are stopped, nothing more is said about
-them, and the next session registers under a new boot.
+them, and the next session registers under a new boot. Where an egress proxy has to know the node, units come only once
+it does: a session that it does not know drains at once and is followed by another one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from browser_node.heartbeat import HeartbeatThread, Liveness
 from browser_node.outbox import Outbox
 from browser_node.pool import Slot
 from browser_node.scraping.types import Services
-from browser_node.units import CANCEL, FENCE, HAND_BACK, PAUSE, LiveUnit, RunUnit, Stop
+from browser_node.units import CANCEL, FENCE, HAND_BACK, NO_WAY_OUT, PAUSE, LiveUnit, RunUnit, Stop
 from browser_node.way_out import WayOut
 from fleet import connect
 from fleet.cancellation import end_all
@@ -54,8 +55,13 @@ ACCEPTED_WITHIN = timedelta(seconds=60)
 GOODBYE_WITHIN = timedelta(seconds=3)
 """A store that is away does not hold up a node that leaves: its session ends by itself."""
 
+REGISTER_AGAIN = timedelta(seconds=5)
+"""After a key that the egress proxy does not take: a person who changes its secret takes minutes for it."""
+
 STOPPED_WITHIN = timedelta(seconds=5)
 """FENCE kills after 1 s; closing what is left takes less than this."""
+
+DRAINED = "drained"
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +104,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._draining = False
+        self._offered = not place.way_out.needs_proof
         self._free = asyncio.Event()
         self._free.set()
         self._client = connect.command_client(place.url, name=f"{place.node}-out", max_connections=4)
@@ -132,14 +139,23 @@ class Session:
 
     def slot_changed(self, index: int, state: SlotState, port: int) -> None:
         """A slot's Chrome died or is warm again."""
-        self._outbox.send(SlotChange(self.boot, index, state.value, port))
+        if self._offered:
+            self._outbox.send(SlotChange(self.boot, index, state.value, port))
+
+    @property
+    def serves(self) -> bool:
+        """Whether units may come."""
+        return self.accepted.is_set() and self._offered
 
     def drain(self) -> None:
         """Take no new units; end the session when the running ones are over or handed back."""
+        self._leave(DRAINED, self._drain_limit, HAND_BACK)
+
+    def _leave(self, reason: str, limit: timedelta, stop: Stop) -> None:
         if not self._draining:
             self._draining = True
             self._liveness.drain()
-            self._spawn("drain", self._drain())
+            self._spawn("drain", self._drain(reason, limit, stop))
 
     def _heartbeat(self) -> HeartbeatThread:
         place, loop = self._place, asyncio.get_running_loop()
@@ -211,8 +227,8 @@ class Session:
                 self._handle_of_unit(command)
             case Accepted():
                 log.info("accepted", generation=command.generation)
-                self._place.way_out.key = command.egress_key
                 self.accepted.set()
+                self._spawn("way-out", self._go_out(command.egress_key))
             case Watch(slot=slot):
                 if 0 <= slot < len(self._place.captures):
                     self._place.captures[slot].watch(command.seconds, command.quality, command.fps)
@@ -244,7 +260,10 @@ class Session:
     def _run(self, order: Run) -> None:
         self._liveness.add(order.unit, order.fence)
         out = self._outbox.writer(order)
-        if self._draining or order.slot in self._units or not 0 <= order.slot < len(self._place.slots):
+        if not self._offered:  # a control plane of a version that does not know slots which are not offered yet
+            self._outbox.send(SlotChange(self.boot, order.slot, SlotState.BROKEN.value))
+        free = self._offered and not self._draining and order.slot not in self._units
+        if not free or not 0 <= order.slot < len(self._place.slots):
             log.warning("run_returned", unit=order.unit, slot=order.slot)
             out.end(Outcome.RETURNED, "slot_not_free", "the node cannot run the unit on this slot")
             return
@@ -272,16 +291,38 @@ class Session:
         unit = self._units.get(slot)
         return unit if unit is not None and unit.order.unit == name else None
 
-    async def _drain(self) -> None:
+    async def _go_out(self, key: str) -> None:
+        """Offer the slots once the egress proxy knows this node; come in anew, for another key, when it does not, or
+        does not any more."""
+        way_out = self._place.way_out
+        if await way_out.prove(key):
+            self._offer()
+            await way_out.unknown.wait()
+        else:
+            log.error(
+                "unknown_to_egress_proxy", again_in_s=REGISTER_AGAIN.total_seconds(),
+                hint="the control plane and the egress proxy need the same LEADFLEET_EGRESS_SECRET",
+            )  # fmt: skip
+            await asyncio.sleep(REGISTER_AGAIN.total_seconds())
+        self._leave("the egress proxy does not know this node", timedelta(0), NO_WAY_OUT)
+
+    def _offer(self) -> None:
+        if not self._offered:
+            self._offered = True
+            for slot in self._place.slots:
+                if slot.port:
+                    self.slot_changed(slot.index, SlotState.FREE, slot.port)
+
+    async def _drain(self, reason: str, limit: timedelta, stop: Stop) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._free.wait(), self._drain_limit.total_seconds())
-        self._stop_all(HAND_BACK, "drain")
+            await asyncio.wait_for(self._free.wait(), limit.total_seconds())
+        self._stop_all(stop, reason)
         await self._free.wait()
-        self._outbox.send(Goodbye(self.boot, "drained"))
+        self._outbox.send(Goodbye(self.boot, reason))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._outbox.flushed(), GOODBYE_WITHIN.total_seconds())
-        self.drained = True
-        self._end("drained")
+        self.drained = reason == DRAINED
+        self._end(reason)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)

@@ -19,7 +19,7 @@ from typing import Any
 SOCKET = "agent.sock"
 
 Status = dict[str, Any]
-"""``ports``: the debug ports of the Chromes that are warm. ``registered``: whether a session is on. ``sandbox``: as in
+"""``ports``: the debug ports of the Chromes that are warm. ``registered``: whether units may come. ``sandbox``: as in
 the node's record."""
 
 

@@ -18,7 +18,7 @@ from browser_node.hand import Hand
 from browser_node.outbox import UnitWriter
 from browser_node.pool import CHROME_DIED, DRIVER_LOST, Lane, Slot
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
-from egress.listeners import OwnListener
+from egress.listeners import SlotListener
 from fleet.messages import Run
 from fleet.model import CANCEL_GRACE, Outcome
 
@@ -66,10 +66,13 @@ PAUSE = Stop(1, Outcome.PAUSED, timedelta(seconds=20), timedelta(seconds=25))
 HAND_BACK = Stop(2, Outcome.RETURNED, timedelta(seconds=3), timedelta(seconds=6))
 """The drain limit is over by then."""
 
-CANCEL = Stop(3, Outcome.STOPPED, CANCEL_GRACE * 0.3, CANCEL_GRACE * 0.8)
+NO_WAY_OUT = Stop(3, Outcome.RETURNED, HAND_BACK.cancel_after, HAND_BACK.kill_after)
+"""What the unit could not reach meanwhile is no fault of its pages."""
+
+CANCEL = Stop(4, Outcome.STOPPED, CANCEL_GRACE * 0.3, CANCEL_GRACE * 0.8)
 """Done, slot clean, within CANCEL_GRACE."""
 
-FENCE = Stop(4, Outcome.RETURNED, timedelta(0), timedelta(seconds=1))
+FENCE = Stop(5, Outcome.RETURNED, timedelta(0), timedelta(seconds=1))
 """The unit may already run elsewhere: at once."""
 
 
@@ -95,7 +98,7 @@ class LiveUnit:
     """A unit that holds a slot of this node. `run` returns after its end was put into the outbox."""
 
     def __init__(
-        self, order: Run, slot: Slot, capture: SlotCapture, way_out: OwnListener, out: UnitWriter,
+        self, order: Run, slot: Slot, capture: SlotCapture, way_out: SlotListener, out: UnitWriter,
         services: Services, run_unit: RunUnit,
     ) -> None:  # fmt: skip
         self.order = order
@@ -203,6 +206,8 @@ class LiveUnit:
         if result is not None and result.outcome is Outcome.COMPLETED:
             return result
         if self._stop is not None and (result is None or result.outcome is not Outcome.FAILED):
+            return UnitResult(self._stop.outcome)
+        if self._stop is NO_WAY_OUT:
             return UnitResult(self._stop.outcome)
         if self._stop in {CANCEL, FENCE}:
             return UnitResult(Outcome.STOPPED)

@@ -1,9 +1,11 @@
-"""The node's way out: the egress proxy of this process, with a listener for each slot and one for the node itself.
+"""The node's way out: the egress proxy of this process, with a listener for each slot.
 
 With ``LEADFLEET_EGRESS_PROXY`` it goes on through that proxy, and looks up no name itself.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 import structlog
 
@@ -12,6 +14,7 @@ from egress.access import PASSED, Access
 from egress.compose import direct_route
 from egress.proxy import EgressProxy
 from egress.routes import Through
+from fleet.credentials import Holder
 
 log = structlog.get_logger(__name__)
 
@@ -21,28 +24,42 @@ class WayOut:
 
     def __init__(self, settings: Settings) -> None:
         """To be made inside a running loop."""
-        self.key = ""
-        """The node's key to the further proxy; the control plane tells it at the registration."""
+        self.unknown = asyncio.Event()
+        """Set when the further proxy did not take the present key: the control plane tells another one at the next
+        registration."""
+        self._key = ""
+        self._node = Holder(settings.node_id)
         limits = settings.limits(settings.egress_connections)
         further = settings.further_proxy
-        route = Through(further, lambda: self.key, limits.connect) if further else direct_route(settings, limits)
-        self._proxy = EgressProxy(route, limits, _write_down)
-        self.node = self._proxy.own_listener(settings.node_id)
-        """For what belongs to no unit."""
-        self.slots = [self._proxy.own_listener(settings.node_id) for _ in range(settings.slots)]
+        self._through = Through(further, lambda: self._key, limits.connect, self._unproven) if further else None
+        route = self._through or direct_route(settings, limits)
+        self._proxy = EgressProxy(route, limits, self._write_down)
+        self.slots = [self._proxy.slot_listener(settings.node_id) for _ in range(settings.slots)]
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether nobody gets out before `prove`."""
+        return self._through is not None
 
     async def start(self) -> None:
-        for listener in (self.node, *self.slots):
+        for listener in self.slots:
             await self._proxy.listen(listener)
 
     async def stop(self) -> None:
         """Close the ports and every connection."""
         await self._proxy.stop()
 
+    async def prove(self, key: str) -> bool:
+        """Use ``key`` from now on. Whether the further proxy knows this node by it; ``unknown`` is set where not."""
+        self._key = key
+        self.unknown.clear()
+        return self._through is None or await self._through.is_known(self._node)
 
-def _write_down(access: Access) -> None:
-    """A page makes dozens: only what did not pass is told without being asked for."""
-    if access.verdict == PASSED:
-        log.debug("access", **access.fields())
-    else:
-        log.info("access", **access.fields())
+    def _unproven(self, key: str) -> None:
+        if key == self._key:  # not one that was in use when the connection was begun
+            self.unknown.set()
+
+    def _write_down(self, access: Access) -> None:
+        """A page makes dozens: only what did not pass is told without being asked for."""
+        tell = log.debug if access.verdict == PASSED else log.info
+        tell("access", **(access.fields() | {"node": self._node.node}))

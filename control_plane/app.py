@@ -39,7 +39,8 @@ from control_plane.store.options import StoreOptions
 from control_plane.streams.hub import Hub
 from control_plane.streams.reader import Readers
 from control_plane.turnstile import Turnstile
-from control_plane.webhooks.post import Post, WayOut
+from control_plane.way_out import WayOut
+from control_plane.webhooks.post import Post
 from control_plane.webhooks.sender import Sender
 from fleet.addresses import Allowance
 from fleet.clock import Clock, SystemClock
@@ -154,10 +155,9 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
             from control_plane.background import Background
 
             made.monitor = await running.enter_async_context(Monitor(client, keys, made.store, clock))
-            sender = Sender(
-                scripts, Post(made.allowance, way_out=_way_out(settings)), settings.secret.get_secret_value(), clock
-            )
-            made.enricher = _enricher(settings, scripts, clock)
+            way_out = WayOut.set_in(settings)
+            sender = Sender(scripts, Post(made.allowance, way_out=way_out), settings.secret.get_secret_value(), clock)
+            made.enricher = _enricher(settings, scripts, clock, way_out)
             await running.enter_async_context(
                 Background(
                     client,
@@ -184,21 +184,15 @@ def _make_services(app: Quart, settings: Settings, *, background: bool) -> None:
         await running.aclose()
 
 
-def _way_out(settings: Settings) -> WayOut | None:
-    """How webhooks leave; None: directly."""
-    if not settings.egress_proxy:
-        return None
-    assert settings.egress_secret is not None  # the settings see to it
-    return WayOut.of(settings.egress_proxy, settings.egress_secret.get_secret_value())
-
-
-def _enricher(settings: Settings, scripts: Scripts, clock: Clock) -> Enricher | None:
+def _enricher(settings: Settings, scripts: Scripts, clock: Clock, way_out: WayOut | None) -> Enricher | None:
     """Who asks the model; to be made inside a running loop."""
     if settings.enrichment_url is None:
         return None
     assert settings.enrichment_model is not None  # the settings see to it
     key = settings.enrichment_key.get_secret_value() if settings.enrichment_key is not None else None
-    endpoint = Endpoint(settings.enrichment_url, key, settings.enrichment_model, settings.enrichment_timeout)
+    endpoint = Endpoint(
+        settings.enrichment_url, key, settings.enrichment_model, settings.enrichment_timeout, way_out=way_out
+    )
     breaker = Breaker(settings.enrichment_breaker_failures, settings.enrichment_breaker_pause)
     return Enricher(scripts, endpoint, Terms.of(settings), breaker, clock)
 

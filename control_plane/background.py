@@ -28,6 +28,9 @@ from fleet.model import REAPER_TICK
 PRESENCE_TICK = timedelta(seconds=1)
 ROOM_TICK = timedelta(seconds=1)
 
+USERS_TICK = timedelta(minutes=1)
+"""Users of nodes that are gone do no harm; they only grow in number."""
+
 RETRY = timedelta(seconds=0.5)
 """Pause after the store failed: recovery within 3 s of its return, and no busy loop meanwhile."""
 
@@ -35,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """``async with Background(...)``: presence, ingest, reaper, webhooks, enrichment and the look at the store's room
-    run until the block ends."""
+    """``async with Background(...)``: presence, ingest, reaper, webhooks, enrichment, the look at the store's room
+    and at its users run until the block ends."""
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Background:
             "reaper": _every(REAPER_TICK, self._reap),
             "room": _every(ROOM_TICK, self._room.tick),
             "webhooks": _every(timedelta(0), self._webhooks.tick),
+            "users": _every(USERS_TICK, self._see_off),
         }
         if self._enricher is not None:
             roles["enrichment"] = _every(timedelta(0), self._enricher.tick)
@@ -91,6 +95,10 @@ class Background:
         except (RedisError, OSError) as exc:
             log.info("left without saying so: the store does not answer", error=str(exc))
         await self._blocking.aclose()
+
+    async def _see_off(self) -> None:
+        if self._presence.mine("users"):  # one replica's work, as a node is; twice does no harm
+            await self._presence.admittance.see_off()
 
     async def _reap(self) -> None:
         while True:

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     )
     fleet: str = Field("local", description="name of the fleet; all its keys carry it")
     s3_endpoint: str | None = Field(None, description="S3 endpoint; absent: AWS")
+    s3_public_endpoint: str | None = Field(
+        None, description="S3 endpoint that download links name, where clients reach it by another; absent: the same"
+    )
     s3_bucket: str = Field("leadfleet", description="bucket for exports")
     s3_region: str = Field("us-east-1", description="region that presigned URLs are signed for")
     state: Path = Field(Path(".state"), description="directory of what this machine keeps")
@@ -97,7 +100,9 @@ class Settings(BaseSettings):
     )
 
     egress_proxy: str = Field(
-        "", description="`host:port` of the egress proxy that webhooks leave through; empty: they leave directly"
+        "",
+        description="`host:port` of the egress proxy that webhooks and questions to a model leave through; empty: they "
+        "leave directly",
     )
 
     # How much.

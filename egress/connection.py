@@ -15,10 +15,11 @@ from typing import Protocol
 
 from egress.access import CUT, FAILED, PASSED, REFUSED, Access, OnAccess
 from egress.head import HEAD_LIMIT, RequestHead, chunk_size, parse_head
-from egress.refused import CAP, Refused
+from egress.refused import CAPS, NOT_REACHED, Refused
 from egress.routes import Opened, Route
 from egress.shares import Limits, Share, Shares
 from fleet.credentials import Holder
+from fleet.refusals import Category
 
 CHUNK = 64 << 10
 
@@ -28,7 +29,21 @@ HALF_CLOSED = timedelta(seconds=10)
 CLOSE_WITHIN = timedelta(seconds=5)
 """For what is still to be sent at a close; a peer that does not read is cut off."""
 
-_FAILED_STATUS = frozenset({502, 504})
+
+class ClientReader(asyncio.StreamReader):
+    """What a client says. ``gone`` is set once it will say no more, also while nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=HEAD_LIMIT, loop=asyncio.get_running_loop())
+        self.gone = asyncio.Event()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.gone.set()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self.gone.set()
 
 
 class Client(Protocol):
@@ -40,11 +55,14 @@ class Client(Protocol):
     def own_answer(self, raw: bytes) -> bytes:
         """What is said to a head that asks for the proxy itself; empty when it does not."""
 
+    def reached(self, host: str) -> None:
+        """Called for each connection to an origin."""
+
     def refused(self, host: str, refusal: Refused) -> None:
         """Called for each refusal."""
 
-    def capped(self, holder: Holder, reason: str) -> None:
-        """A cap of the unit or the node was met."""
+    def capped(self, holder: Holder, category: Category, words: str) -> None:
+        """A cap of the unit or the node was met; ``words`` say which, and may be told to the tenant."""
 
     def identified(self, connection: Connection) -> None:
         """The first head of a connection is there."""
@@ -63,9 +81,7 @@ class Parts:
 class Connection:
     """`serve` returns when it is over and closed; `end` has it end."""
 
-    def __init__(
-        self, parts: Parts, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, parts: Parts, client: Client, reader: ClientReader, writer: asyncio.StreamWriter) -> None:
         self._parts, self._client, self._limits = parts, client, parts.limits
         self._reader, self._writer = reader, writer
         self._access = Access()
@@ -87,7 +103,7 @@ class Connection:
                 await self._requests()
         except TimeoutError:
             if life.expired():
-                self._cut(f"{CAP}a connection lives {self._limits.life.total_seconds():g} s at most")
+                self._cut(Category.CAP, f"a connection lives {self._limits.life.total_seconds():g} s at most")
         except (OSError, EOFError, asyncio.LimitOverrunError):
             pass  # either side left, or broke the protocol: the other notices by its closed connection
         finally:
@@ -102,12 +118,13 @@ class Connection:
         if self._serving is not None:
             self._serving.cancel()
 
-    def _cut(self, reason: str) -> None:
+    def _cut(self, category: Category, reason: str) -> None:
         """A cap was met: nothing more passes."""
         if self._access.verdict != CUT:
             self._access.verdict, self._access.reason = CUT, reason
-            if self.holder is not None and reason.startswith(CAP):
-                self._client.capped(self.holder, reason)
+            if self.holder is not None:
+                words = category.sentence if category is Category.SPENT else reason
+                self._client.capped(self.holder, category, words)
         self._writer.close()
 
     async def _requests(self) -> None:
@@ -152,24 +169,42 @@ class Connection:
         except asyncio.IncompleteReadError:
             return b""
         except asyncio.LimitOverrunError as exc:
-            raise Refused(431, f"a request head is longer than {HEAD_LIMIT >> 10} KB") from exc
+            raise Refused(Category.MALFORMED, f"a request head is longer than {HEAD_LIMIT >> 10} KB", 431) from exc
         except TimeoutError as exc:
-            raise Refused(408, "no request head came in time") from exc
+            raise Refused(Category.MALFORMED, "no request head came in time", 408) from exc
 
     async def _upstream_for(self, request: RequestHead) -> Opened:
         if self._upstream is not None:
             if request.origin != self._origin or request.method == "CONNECT":
-                raise Refused(421, "one connection speaks to one origin")
+                raise Refused(Category.MALFORMED, "one connection speaks to one origin", 421)
             return self._upstream
         access = self._access
         access.method, access.host, access.port = request.method, request.host, request.port
         access.holder = holder = self._client.holder_of(request)
         self._client.identified(self)
         self._share = self._parts.shares.take(holder)
-        self._upstream = await self._parts.route.open(holder, request.host, request.port)
-        self._origin, access.address = request.origin, self._upstream.address
-        self._answers = asyncio.create_task(self._answer(self._upstream), name="egress-answers")
-        return self._upstream
+        self._upstream = upstream = await self._opened(holder, request.host, request.port)
+        self._client.reached(request.host)
+        self._origin, access.address = request.origin, upstream.address
+        self._answers = asyncio.create_task(self._answer(upstream), name="egress-answers")
+        return upstream
+
+    async def _opened(self, holder: Holder, host: str, port: int) -> Opened:
+        """Raises Refused, and ConnectionAbortedError as soon as the client has left: nobody waits for it any more."""
+        opening = asyncio.create_task(self._parts.route.open(holder, host, port), name="egress-open")
+        leaving = asyncio.create_task(self._reader.gone.wait(), name="egress-leaving")
+        try:
+            await asyncio.wait({opening, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                return opening.result()
+            self._access.verdict, self._access.reason = FAILED, "the client left before its origin was reached"
+            raise ConnectionAbortedError(self._access.reason)
+        except BaseException:
+            opening.cancel()
+            opening.add_done_callback(_close_unused)
+            raise
+        finally:
+            leaving.cancel()
 
     async def _answer(self, upstream: Opened) -> None:
         """The origin's bytes to the client; an origin that closes ends the connection, which tells the client."""
@@ -261,7 +296,7 @@ class Connection:
     def _received(self, size: int) -> bool:
         self._access.down += size
         if self._access.down > self._limits.connection_bytes:
-            self._cut(f"{CAP}a connection receives {self._limits.connection_bytes >> 20} MB at most")
+            self._cut(Category.CAP, f"a connection receives {self._limits.connection_bytes >> 20} MB at most")
             return False
         return self._moved(size)
 
@@ -269,17 +304,17 @@ class Connection:
         """Whether more may pass."""
         assert self._share is not None
         if spent := self._share.moved(size):
-            self._cut(spent)
+            self._cut(Category.SPENT, spent)
         return not spent
 
     async def _refuse(self, refusal: Refused) -> None:
         access = self._access
-        access.verdict = FAILED if refusal.status in _FAILED_STATUS else REFUSED
+        access.verdict = FAILED if refusal.category in NOT_REACHED else REFUSED
         access.reason = refusal.reason
         self._client.refused(access.host, refusal)
-        if access.holder is not None and refusal.reason.startswith(CAP):
-            self._client.capped(access.holder, refusal.reason)
-        if self._answers is None or refusal.status != 408:  # nothing may be mixed into an answer that is under way
+        if access.holder is not None and refusal.category in CAPS:
+            self._client.capped(access.holder, refusal.category, refusal.category.sentence)
+        if self._upstream is None:  # else the origin may be in the middle of an answer, and closing says enough
             self._writer.write(refusal.answer())
             await self._drain(self._writer)
 
@@ -318,3 +353,9 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # it says how a side left; the connection is over anyway
+
+
+def _close_unused(opening: asyncio.Task[Opened]) -> None:
+    """A connection that was made in the very moment in which nobody wanted it any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().writer.transport.abort()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from egress.refused import Refused
 from fleet.addresses import BadHost, usable_host
+from fleet.refusals import Category
 
 HEAD_LIMIT = 64 << 10
 """Longest request head; Chrome's own limit for a header is 256 KB, cookies of real sites stay below 16 KB."""
@@ -45,20 +46,20 @@ class RequestHead:
 
 def parse_head(raw: bytes) -> RequestHead:
     """Check and rewrite a request head as the proxy received it. Raises Refused with 400 or 403."""
-    lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    lines = _lines(raw)
     method, target, version = _request_line(lines[0])
     fields = [_field(line) for line in lines[1:]]
     length, authorization = _body_length(fields), _authorization(fields)
     if method == "CONNECT":
         if length != 0:
-            raise Refused(400, "a CONNECT has no body")
+            raise Refused(Category.MALFORMED, "a CONNECT has no body")
         host, port = _authority(target, None)
         return RequestHead(method, host, port, b"", 0, authorization)
     match = _ABSOLUTE.match(target)
     if match is None:
-        raise Refused(403, "refused scheme")
+        raise Refused(Category.FORBIDDEN, "refused scheme")
     if "#" in target:
-        raise Refused(400, "malformed target")
+        raise Refused(Category.MALFORMED, "malformed target")
     authority, path = match[1], match[2]
     host, port = _authority(authority, 80)
     said = {
@@ -86,27 +87,36 @@ def chunk_size(line: bytes) -> int:
     return int(digits, 16)
 
 
+def proof_in(raw: bytes) -> str | None:
+    """The value of ``Proxy-Authorization`` in a head, whatever it asks for. Raises Refused with 400."""
+    return _authorization([_field(line) for line in _lines(raw)[1:]])
+
+
+def _lines(raw: bytes) -> list[str]:
+    return raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+
+
 def _request_line(line: str) -> tuple[str, str, str]:
     try:
         method, target, version = line.split(" ")
     except ValueError as exc:
-        raise Refused(400, "malformed request line") from exc
+        raise Refused(Category.MALFORMED, "malformed request line") from exc
     if not (_METHOD.match(method) and _TARGET.match(target)) or version not in {"HTTP/1.1", "HTTP/1.0"}:
-        raise Refused(400, "malformed request line")
+        raise Refused(Category.MALFORMED, "malformed request line")
     return method, target, version
 
 
 def _field(line: str) -> tuple[str, str]:
     name, found, value = line.partition(":")
     if not found or not _FIELD_NAME.match(name) or not _FIELD_VALUE.match(value):
-        raise Refused(400, "malformed header")
+        raise Refused(Category.MALFORMED, "malformed header")
     return name, value.strip(" \t")
 
 
 def _authorization(fields: list[tuple[str, str]]) -> str | None:
     sent = [value for name, value in fields if name.lower() == "proxy-authorization"]
     if len(sent) > 1:
-        raise Refused(400, "more than one Proxy-Authorization")
+        raise Refused(Category.MALFORMED, "more than one Proxy-Authorization")
     return sent[0] if sent else None
 
 
@@ -114,12 +124,12 @@ def _body_length(fields: list[tuple[str, str]]) -> int | None:
     lengths = [value for name, value in fields if name.lower() == "content-length"]
     codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
     if (lengths and codings) or len(lengths) > 1 or codings not in ([], ["chunked"]):
-        raise Refused(400, "ambiguous body length")
+        raise Refused(Category.MALFORMED, "ambiguous body length")
     if codings:
         return None
     length = lengths[0] if lengths else "0"
     if not length.isascii() or not length.isdecimal() or len(length) > 12:
-        raise Refused(400, "malformed body length")
+        raise Refused(Category.MALFORMED, "malformed body length")
     return int(length)
 
 
@@ -127,11 +137,11 @@ def _authority(text: str, default_port: int | None) -> tuple[str, int]:
     """``(host, port)``; a user name has no place in it: browsers keep it to themselves."""
     match = _AUTHORITY.match(text)
     if match is None or (match[2] is None and default_port is None):
-        raise Refused(400, "malformed target")
+        raise Refused(Category.MALFORMED, "malformed target")
     port = int(match[2]) if match[2] else default_port or 0
     if not 0 < port < 1 << 16:
-        raise Refused(400, "malformed target")
+        raise Refused(Category.MALFORMED, "malformed target")
     try:
         return usable_host(match[1]), port
     except BadHost as exc:
-        raise Refused(400, f"refused host: {exc}") from exc
+        raise Refused(Category.MALFORMED, f"refused host: {exc}") from exc

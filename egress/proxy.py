@@ -9,12 +9,12 @@ from datetime import timedelta
 import structlog
 
 from egress.access import PASSED, Access, OnAccess
-from egress.connection import Connection, Parts, close
-from egress.head import HEAD_LIMIT
-from egress.listeners import Listener, OpenListener, OwnListener
+from egress.connection import ClientReader, Connection, Parts, close
+from egress.listeners import Listener, OpenListener, SlotListener
 from egress.refused import Refused
 from egress.routes import Route
 from egress.shares import Limits, Shares
+from fleet.refusals import Category
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +40,9 @@ class EgressProxy:
         self._served: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
 
-    def own_listener(self, node: str) -> OwnListener:
-        """One for a slot of the agent, or for the node's own requests; `listen` has it listen."""
-        return OwnListener(node, self._shares.forget)
+    def slot_listener(self, node: str) -> SlotListener:
+        """One for a slot of the agent; `listen` has it listen."""
+        return SlotListener(node, self._shares.forget)
 
     def open_listener(self, secrets: tuple[str, ...]) -> OpenListener:
         """One for whoever proves who they are."""
@@ -51,10 +51,11 @@ class EgressProxy:
     async def listen(self, listener: Listener, host: str = "127.0.0.1", port: int = 0) -> str:
         """Returns ``host:port``, which is the listener's address from then on. Raises OSError."""
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._accept(listener, reader, writer)
+        def accept() -> asyncio.StreamReaderProtocol:
+            reader = ClientReader()
+            return asyncio.StreamReaderProtocol(reader, lambda _, writer: self._accept(listener, reader, writer))
 
-        server = await asyncio.start_server(accept, host, port, limit=HEAD_LIMIT)
+        server = await asyncio.get_running_loop().create_server(accept, host, port)
         self._servers.append(server)
         bound, at = server.sockets[0].getsockname()[:2]
         listener.address = f"[{bound}]:{at}" if ":" in bound else f"{bound}:{at}"
@@ -88,14 +89,14 @@ class EgressProxy:
             "down": totals.down,
         }
 
-    async def _accept(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, listener: Listener, reader: ClientReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._served.add(task)
         peer = str((writer.get_extra_info("peername") or ("",))[0])
         try:
-            if len(self._served) > self._limits.connections or not listener.has_room(peer):
-                writer.write(Refused(503, "too many connections").answer())
+            if len(self._served) > self._limits.connections:
+                writer.write(Refused(Category.FULL, "too many connections").answer())
                 await close(writer)
                 return
             connection = Connection(self._parts, listener, reader, writer)

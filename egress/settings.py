@@ -62,7 +62,7 @@ class Rules(FromEnvironment):
     egress_unit_mb: int = Field(8192, ge=1, description="MB that a unit may send and receive")
     egress_connection_mb: int = Field(256, ge=1, description="MB one connection may receive before it is cut")
     egress_connection_s: float = Field(3600, gt=0, description="seconds one connection may last before it is cut")
-    egress_connect_s: float = Field(10, gt=0, description="seconds to connect to one address of a site")
+    egress_connect_s: float = Field(10, gt=0, description="seconds to connect to a site, whichever of its addresses")
     egress_idle_s: float = Field(90, gt=0, description="seconds a connection may be silent")
 
     @field_validator("egress_allow")

@@ -1,4 +1,5 @@
-"""What each unit and each node may use of the proxy, and what they have used.
+"""What each unit and each node may use of the proxy, and what they have used. A replica of the control plane counts as
+a node, and has no units.
 
 Counters live in memory alone and are bounded: a node keeps `UNITS_KEPT` units, nodes are those that have proven
 themselves. A unit that was idle for `FORGOTTEN_AFTER` is forgotten; who returns after that begins at zero.
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from egress.refused import CAP, SPENT, Refused
-from fleet.credentials import NO_UNIT, Holder
+from egress.refused import Refused
+from fleet.credentials import Holder
+from fleet.refusals import Category
 
 UNITS_KEPT = 1024
 NODES_KEPT = 4096
@@ -40,9 +42,7 @@ class Limits:
     def spent(self, holder: Holder, size: int) -> str:
         """Why the unit may move nothing more, empty while it may. What belongs to no unit never ends, so its bytes are
         not capped."""
-        if holder.unit == NO_UNIT or size <= self.unit_bytes:
-            return ""
-        return f"{SPENT} {self.unit_bytes >> 20} MB"
+        return f"the unit has moved {self.unit_bytes >> 20} MB" if holder.is_unit and size > self.unit_bytes else ""
 
 
 @dataclass(slots=True)
@@ -84,21 +84,21 @@ class Shares:
 
     def take(self, holder: Holder) -> Share:
         """A place for one more connection. Raises Refused with 429."""
-        node = self._node(holder.node)
+        node = self._node(holder.machine)
         unit = self._unit(node, (holder.unit, holder.fence))
         if node.open >= self._limits.node_connections:
-            raise Refused(429, f"{CAP}the node has {node.open} connections open")
-        if unit.open >= self._limits.unit_connections:
-            raise Refused(429, f"{CAP}the unit has {unit.open} connections open")
+            raise Refused(Category.CAP, f"{holder.machine} has {node.open} connections open")
+        if holder.is_unit and unit.open >= self._limits.unit_connections:
+            raise Refused(Category.CAP, f"the unit has {unit.open} connections open")
         if spent := self._limits.spent(holder, unit.bytes):
-            raise Refused(429, spent)
+            raise Refused(Category.SPENT, spent)
         node.open += 1
         unit.open += 1
         return Share(holder, self._limits, node, unit)
 
     def forget(self, holder: Holder) -> None:
         """The unit is over."""
-        if (node := self._nodes.get(holder.node)) is not None:
+        if (node := self._nodes.get(holder.machine)) is not None:
             node.units.pop((holder.unit, holder.fence), None)
 
     def __len__(self) -> int:

@@ -15,6 +15,8 @@ import redis.asyncio.retry
 import redis.retry
 from redis.backoff import NoBackoff
 
+from fleet.primary import Primary, ThreadPrimary
+
 Store: TypeAlias = Any
 """A ``redis.asyncio.Redis`` of ours. redis-py types every reply as a union over its decoding modes, and ours never
 decodes: annotated with its class, each of the replies would need a cast that checks nothing."""
@@ -53,9 +55,12 @@ def blocking_client(url: str, *, name: str, block: timedelta) -> redis.asyncio.R
 
 def thread_client(url: str, *, name: str) -> redis.Redis:
     """A synchronous client for a thread of its own (the heartbeat)."""
-    return redis.Redis.from_url(
+    client = redis.Redis.from_url(
         url, retry=redis.retry.Retry(NoBackoff(), 0), max_connections=2, **_options(COMMAND_TIMEOUT, name)
     )
+    pool = client.connection_pool
+    pool.connection_class = _EncryptedThread if issubclass(pool.connection_class, redis.SSLConnection) else _PlainThread
+    return client
 
 
 class _Renewed:
@@ -71,12 +76,20 @@ class _Renewed:
         await super().send_packed_command(command, check_health)  # type: ignore[misc]
 
 
-class _Plain(_Renewed, redis.asyncio.Connection):
+class _Plain(_Renewed, Primary, redis.asyncio.Connection):
     """``redis://``."""
 
 
-class _Encrypted(_Renewed, redis.asyncio.SSLConnection):
+class _Encrypted(_Renewed, Primary, redis.asyncio.SSLConnection):
     """``rediss://``."""
+
+
+class _PlainThread(ThreadPrimary, redis.Connection):
+    """``redis://`` for a thread."""
+
+
+class _EncryptedThread(ThreadPrimary, redis.SSLConnection):
+    """``rediss://`` for a thread."""
 
 
 def _renewing(client: redis.asyncio.Redis) -> redis.asyncio.Redis:

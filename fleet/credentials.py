@@ -23,7 +23,12 @@ NO_UNIT = "-"
 CONTROL_PLANE = "control-plane"
 """Who the control plane is to the egress proxy; no node is let in by that name."""
 
-_USER = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})\.(-|tsk_[0-9a-z]{26}\.[0-9]{1,4})\.([0-9]{1,19})\Z")
+_UNIT = "tsk_"
+"""What the ids of units begin with."""
+
+_USER = re.compile(
+    r"([a-z0-9][a-z0-9_-]{0,63})\.(-|tsk_[0-9a-z]{26}\.[0-9]{1,4}|replica-[a-z0-9_-]{1,64})\.([0-9]{1,19})\Z"
+)
 _NODE_CONTEXT = "leadfleet egress node: "
 """What the secret is used for here, so that the same secret elsewhere gives other keys."""
 
@@ -38,16 +43,31 @@ class BadCredentials(FleetError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose a connection is: a unit under its fence, on a node."""
+    """Whose a connection is: a unit under its fence, on a node; or a replica of the control plane."""
 
     node: str
     unit: str = NO_UNIT
     fence: int = 0
 
+    @classmethod
+    def replica(cls, name: str) -> Holder:
+        """Of the control plane."""
+        return cls(CONTROL_PLANE, f"replica-{name}")
+
     @property
     def user(self) -> str:
         """``node.unit.fence``; a node's name holds no dot."""
         return f"{self.node}.{self.unit}.{self.fence}"
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether it comes to an end: what counts a unit's use forgets it then."""
+        return self.unit.startswith(_UNIT)
+
+    @property
+    def machine(self) -> str:
+        """Whose connections share one limit: a node's, or a replica's."""
+        return self.user if self.node == CONTROL_PLANE else self.node
 
     @classmethod
     def parse(cls, user: str) -> Holder:
@@ -55,7 +75,10 @@ class Holder:
         match = _USER.match(user)
         if match is None:
             raise BadCredentials("the user is not node.unit.fence")
-        return cls(match[1], match[2], int(match[3]))
+        holder = cls(match[1], match[2], int(match[3]))
+        if not (holder.unit == NO_UNIT or holder.is_unit) and holder.node != CONTROL_PLANE:
+            raise BadCredentials(f"the node {holder.node} has no replicas")
+        return holder
 
 
 def node_key(secret: str, node: str) -> str:

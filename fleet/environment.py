@@ -40,4 +40,6 @@ def from_files(environment: Mapping[str, str]) -> dict[str, str]:
             why = exc.strerror if isinstance(exc, OSError) else "it is not text"
             raise BadSettingFile(variable, f"{path} cannot be read: {why}") from exc
         found[name] = text.removesuffix("\n")
+        if not found[name].strip():
+            raise BadSettingFile(variable, f"{path} is empty: write the value into it, or leave {variable} out")
     return found

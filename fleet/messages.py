@@ -75,8 +75,8 @@ class Join(Message):
 @dataclass(frozen=True, slots=True)
 class Register(Message):
     """A node and its warm slots. ``slots`` is a list of ``{"index", "port"}``: the debug port (loopback) of
-    each Chrome. ``relay`` is the address of the authenticated relay for who comes from outside, or empty.
-    ``sandbox`` says how Chrome is contained: ``namespace`` or ``none``."""
+    each Chrome, 0 while no unit may come to it: a SlotChange says when. ``relay`` is the address of the authenticated
+    relay for who comes from outside, or empty. ``sandbox`` says how Chrome is contained: ``namespace`` or ``none``."""
 
     KIND: ClassVar[str] = "register"
     boot: str

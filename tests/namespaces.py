@@ -57,6 +57,10 @@ class Namespace:
     def ip(self, *arguments: str) -> None:
         ip("-n", self.name, *arguments)
 
+    def set(self, name: str, value: str) -> None:
+        """A setting of its network, by its path below ``/proc/sys/net``."""
+        self.run(lambda: (Path("/proc/sys/net") / name).write_text(value))
+
     def run(self, call: Callable[[], T]) -> T:
         """``call`` on a thread that is in the namespace."""
         return self._thread.submit(call).result()
@@ -126,9 +130,14 @@ def joined(
     inside: Namespace, outside: Namespace, addresses: tuple[str, str], addresses6: tuple[str, str]
 ) -> Iterator[None]:
     """A cable between both; ``inside`` sends everything that is not its own through it. Addresses are with prefix
-    length, first those of ``inside``."""
+    length, first those of ``inside``.
+
+    No address changes any more once it is there: Chrome gives up what waits for a connection when one does, and a
+    link-local address that looks for its double changes up to two seconds after the cable.
+    """
     ip("link", "add", "in0", "netns", inside.name, "type", "veth", "peer", "name", "out0", "netns", outside.name)
     for side, device, index in ((inside, "in0", 0), (outside, "out0", 1)):
+        side.set(f"ipv6/conf/{device}/accept_dad", "0")
         side.ip("addr", "add", addresses[index], "dev", device)
         side.ip("-6", "addr", "add", addresses6[index], "dev", device, "nodad")
         side.ip("link", "set", device, "up")

@@ -86,6 +86,10 @@ class Checkpoint:
         """The first page in line, which stays in the map until ``finish``."""
         return heapq.heappop(self._line)[3] if self._line else None
 
+    def put_back(self, visit: Visit) -> None:
+        """A page that was handed out, and not finished, is in line again."""
+        self._push(visit, _digest(visit.url))
+
     def finish(self, visit: Visit, *also: str) -> None:
         """A page is done, under its own address and under those in ``also`` (where it redirected to)."""
         for url in (visit.url, *also):

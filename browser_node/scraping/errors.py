@@ -2,25 +2,27 @@
 
     FleetError
     ├── VisitFailed     one page; ``code`` is stable and ends up as the unit's error when the page was its seed
+    │   └── SaidByProxy     the egress proxy answered, or a site that pretends to be it
     ├── TabLost         the tab crashed or was closed; a new one may do better
     ├── ChromeLost      the whole browser is gone
     └── BadQuery        the query is nothing this source can start from
 
 Codes: ``dns``, ``refused_address``, ``egress_cap``, ``unreachable``, ``tunnel``, ``tls``, ``page_timeout``,
 ``redirect_loop``, ``http_<status>``, ``robots_disallowed``, ``robots_unreachable``, ``not_html``, ``bad_scheme``,
-``blocked``, ``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``.
+``blocked``, ``tab_crashed``, ``extraction_failed``, ``bad_query``, ``chrome_lost``, ``navigation``, ``no_way_out``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-from egress.refused import CAP, HEADER, SPENT
 from fleet.errors import FleetError
+from fleet.refusals import HEADER, Category
 
-EGRESS_HEADER = HEADER.lower()
-"""Set by the egress proxy on answers that are its own and not the site's."""
+OURS = frozenset({"egress_cap", "no_way_out"})
+"""Codes of what a unit or a node could not do itself, and another one may: they say nothing about a host."""
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
 
@@ -42,6 +44,20 @@ _CHROME_ERRORS = (
     ("UNSAFE_REDIRECT", "bad_scheme", False),
     ("ABORTED", "navigation", True),  # a renderer that dies says no more than this
 )
+# code, does another try make sense
+_CODES = {
+    Category.MALFORMED: ("refused_address", False),
+    Category.FORBIDDEN: ("refused_address", False),
+    Category.UNKNOWN_NAME: ("dns", False),
+    Category.UNREACHABLE: ("unreachable", True),
+    Category.TIMEOUT: ("page_timeout", True),
+    Category.CAP: ("egress_cap", True),
+    Category.SPENT: ("egress_cap", False),
+    Category.FULL: ("egress_cap", True),
+    Category.NO_UNIT: ("no_way_out", True),
+    Category.UNPROVEN: ("no_way_out", True),
+    Category.NO_WAY_OUT: ("no_way_out", True),
+}
 _NET_ERROR = re.compile(r"net::ERR_([A-Z0-9_]+)")
 
 
@@ -51,6 +67,15 @@ class VisitFailed(FleetError):
     def __init__(self, code: str, detail: str, *, retryable: bool = False) -> None:
         self.code, self.detail, self.retryable = code, detail, retryable
         super().__init__(f"{code}: {detail}")
+
+
+class SaidByProxy(VisitFailed):
+    """An answer that has the egress proxy's header. Whether it was the proxy, it knows itself: it remembers what it
+    refused to connect to, and ``host`` is who it was about."""
+
+    def __init__(self, status: int, url: str, host: str) -> None:
+        self.host = host
+        super().__init__(f"http_{status}", f"{url} answered {status}", retryable=_is_retryable(status))
 
 
 class TabLost(FleetError):
@@ -90,25 +115,26 @@ def from_chrome(message: str, url: str) -> VisitFailed:
     return VisitFailed("unreachable", f"{url} could not be opened: {name}", retryable=True)
 
 
-def from_status(status: int, headers: Mapping[str, str], url: str) -> VisitFailed | None:
-    """The failure an HTTP answer stands for, None for one that is a page. Header names in lower case."""
-    said_by_proxy = headers.get(EGRESS_HEADER)
-    if said_by_proxy is not None:
-        return from_egress(status, said_by_proxy, url)
+def from_status(status: int, headers: Mapping[str, str], url: str, answered_by: str) -> VisitFailed | None:
+    """The failure an HTTP answer stands for, None for one that is a page. Header names in lower case; ``answered_by``
+    is the URL at the end of all redirects."""
     if status < 400:
         return None
-    retryable = status >= 500 or status in _RETRYABLE_STATUS
-    return VisitFailed(f"http_{status}", f"{url} answered {status}", retryable=retryable)
+    if category_in(headers, answered_by) is not None:
+        return SaidByProxy(status, url, urlsplit(answered_by).hostname or "")
+    return VisitFailed(f"http_{status}", f"{url} answered {status}", retryable=_is_retryable(status))
 
 
-def from_egress(status: int, reason: str, url: str) -> VisitFailed:
+def category_in(headers: Mapping[str, str], answered_by: str) -> Category | None:
+    """What an answer says in the egress proxy's name. What has come through a tunnel was never the proxy's."""
+    return Category.of(headers.get(HEADER.lower())) if urlsplit(answered_by).scheme == "http" else None
+
+
+def from_egress(category: Category, url: str) -> VisitFailed:
     """What the egress proxy said about ``url`` instead of connecting to it."""
-    reason = reason[:200]
-    if reason.startswith(CAP):
-        return VisitFailed("egress_cap", f"{url} was not reached: {reason}", retryable=not reason.startswith(SPENT))
-    if status in {400, 403} or reason.startswith("refused"):
-        return VisitFailed("refused_address", f"{url} was refused by the egress proxy: {reason}")
-    if "unknown name" in reason:
-        return VisitFailed("dns", f"the host of {url} does not resolve: {reason}")
-    code = "page_timeout" if status == 504 else "unreachable"
-    return VisitFailed(code, f"{url} could not be reached: {reason}", retryable=True)
+    code, retryable = _CODES[category]
+    return VisitFailed(code, f"{url} was not reached: {category.sentence}", retryable=retryable)
+
+
+def _is_retryable(status: int) -> bool:
+    return status >= 500 or status in _RETRYABLE_STATUS

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from browser_node.scraping.errors import EGRESS_HEADER, VisitFailed, from_egress
+from browser_node.scraping.errors import VisitFailed, category_in, from_egress
+from fleet.refusals import HEADER, Category
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,17 +40,16 @@ async def fetch(http: aiohttp.ClientSession, url: str, *, proxy_url: str, limit:
             max_redirects=MAX_REDIRECTS,
             headers={"User-Agent": USER_AGENT, "Accept": "text/plain, application/xml;q=0.9, */*;q=0.5"},
         ) as response:
-            said_by_proxy = response.headers.get(EGRESS_HEADER)
-            if said_by_proxy is not None:
-                raise from_egress(response.status, said_by_proxy, url)
-            body = await _read(response, limit)
             headers = {name.lower(): value for name, value in response.headers.items()}
+            if (category := category_in(headers, str(response.url))) is not None:
+                raise from_egress(category, url)
+            body = await _read(response, limit)
             return Fetched(str(response.url), response.status, headers, body)
     except aiohttp.TooManyRedirects as exc:
         raise VisitFailed("redirect_loop", f"{url} redirects more than {MAX_REDIRECTS} times") from exc
     except aiohttp.ClientHttpProxyError as exc:
-        said = exc.headers.get(EGRESS_HEADER) if exc.headers is not None else None
-        raise from_egress(exc.status, said or exc.message, url) from exc
+        said = Category.of(exc.headers.get(HEADER) if exc.headers is not None else None)
+        raise from_egress(said or Category.NO_WAY_OUT, url) from exc
     except aiohttp.ClientConnectorDNSError as exc:
         raise VisitFailed("dns", f"the host of {url} does not resolve") from exc
     except TimeoutError as exc:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from protego import Protego
 
-from browser_node.scraping.errors import VisitFailed
+from browser_node.scraping.errors import OURS, VisitFailed
 from browser_node.scraping.fetch import USER_AGENT_TOKEN, fetch
 from browser_node.scraping.urls import origin_of
 from fleet.clock import Clock, SystemClock
@@ -85,6 +85,8 @@ class RobotsCache:
 
     async def _ask(self, http: aiohttp.ClientSession, origin: str, proxy_url: str) -> Rules:
         rules = await _read_rules(http, f"{origin}/robots.txt", proxy_url)
+        if rules.unreachable is not None and rules.unreachable.code in OURS:
+            return rules  # another unit may well reach the host
         keep = KEEP if rules.unreachable is None else KEEP_FAILURE
         self._rules[origin] = (self._clock.monotonic() + keep.total_seconds(), rules)
         while len(self._rules) > MAX_HOSTS:

@@ -19,7 +19,7 @@ from playwright.async_api import BrowserContext
 from browser_node.scraping import boxes, sitemap
 from browser_node.scraping.boxes import Box
 from browser_node.scraping.checkpoint import Checkpoint
-from browser_node.scraping.errors import BadQuery, ChromeLost, TabLost, VisitFailed, from_egress
+from browser_node.scraping.errors import BadQuery, ChromeLost, SaidByProxy, TabLost, VisitFailed, from_egress
 from browser_node.scraping.fetch import fetch
 from browser_node.scraping.following import ShownBoxes
 from browser_node.scraping.options import UnitOptions
@@ -29,11 +29,11 @@ from browser_node.scraping.sources.base import Link, PageView, Reads, Source, St
 from browser_node.scraping.tab import Snapshot, Tab
 from browser_node.scraping.types import Services, Stage, UnitControl, UnitOut, UnitResult
 from browser_node.scraping.urls import origin_of
-from egress.refused import SPENT
 from fleet import ids
 from fleet.cancellation import end_all
 from fleet.messages import Run
 from fleet.model import Outcome
+from fleet.refusals import Category
 from leads.identity import observation_id
 from leads.model import Lead
 
@@ -210,7 +210,9 @@ class _UnitRun:
                 break
             self._out.log("warning", f"{failure.detail}; trying again", url=visit.url, code=failure.code)
             await asyncio.sleep((BACKOFF * 4 ** (attempt - 1)).total_seconds())
-        if not (failure.retryable and self._control.pausing.is_set()):
+        if failure.retryable and self._control.pausing.is_set():
+            self._checkpoint.put_back(visit)
+        else:
             self._give_up(visit, failure)
         return tab
 
@@ -224,10 +226,12 @@ class _UnitRun:
 
     def _explained(self, failure: VisitFailed, visit: Visit) -> VisitFailed:
         """Chrome says of a refused tunnel only that it failed, and of a unit that was cut off nothing; the egress proxy
-        knows why."""
-        reason = self._services.refusal(urlsplit(visit.url).hostname or "")
-        if failure.code == "tunnel" or reason.startswith(SPENT):
-            return from_egress(502, reason, visit.url) if reason else failure
+        knows why. A site that speaks in its name is believed nothing."""
+        said = isinstance(failure, SaidByProxy)
+        host = failure.host if isinstance(failure, SaidByProxy) else urlsplit(visit.url).hostname
+        category = self._services.refusal(host or "")
+        if category is not None and (said or failure.code == "tunnel" or category is Category.SPENT):
+            return from_egress(category, visit.url)
         return failure
 
     async def _read(self, tab: Tab, visit: Visit) -> _Read:

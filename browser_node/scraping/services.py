@@ -19,16 +19,11 @@ MAX_CONNECTIONS = 20
 
 
 @asynccontextmanager
-async def open_services(
-    proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str], check_mx: bool = False
-) -> AsyncIterator[Services]:
-    """Services behind the egress proxy at ``proxy_url``.
-
-    ``is_ours(host)`` names hosts that need no delay between pages; ``refusal(host)`` says why the proxy last
-    refused one. With ``check_mx`` leads lack the e-mail addresses that nobody takes mail for.
-    """
+async def open_services(is_ours: Callable[[str], bool], *, check_mx: bool = False) -> AsyncIterator[Services]:
+    """Services that lack a unit's way out. ``is_ours(host)`` names hosts that need no delay between pages. With
+    ``check_mx`` leads lack the e-mail addresses that nobody takes mail for."""
     politeness = HostPoliteness(is_ours=lambda netloc: is_ours(urlsplit(f"//{netloc}").hostname or ""))
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
     async with ProcessExtractor() as extractor, aiohttp.ClientSession(connector=connector) as http:
         reader = DeliverableOnly(extractor) if check_mx else extractor
-        yield Services(reader, politeness, RobotsCache(), http, proxy_url, refusal)
+        yield Services(reader, politeness, RobotsCache(), http)

@@ -211,7 +211,7 @@ class Tab:
 
     def _check(self, response: Response, url: str) -> None:
         headers = response.headers
-        failure = from_status(response.status, headers, url)
+        failure = from_status(response.status, headers, url, response.url)
         if failure is not None:
             raise failure
         content_type = headers.get("content-type", "").lower()

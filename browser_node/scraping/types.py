@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from browser_node.scraping.wheel import Wheel
 from fleet.model import Outcome
+from fleet.refusals import Category
 from leads.model import Lead
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ class UnitControl:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What units share. Made once per node; ``dataclasses.replace`` gives a unit its slot's ``proxy_url``.
+    """What units share. Made once per node; ``dataclasses.replace`` gives a unit its slot's way out.
 
     ``proxy_url`` is the egress proxy, empty for none; every request of ``http`` is made through it. ``refusal`` says
-    why the proxy last refused a host, empty when it did not: Chrome hides it for https.
+    why the proxy last refused a host, None when it did not: Chrome hides it for https.
     """
 
     extractor: Extractor
@@ -100,7 +101,7 @@ class Services:
     robots: RobotsCache
     http: aiohttp.ClientSession
     proxy_url: str = ""
-    refusal: Callable[[str], str] = lambda _host: ""
+    refusal: Callable[[str], Category | None] = lambda _host: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """One question to an OpenAI-compatible endpoint: ``POST <url>/chat/completions``.
 
 The address is the operator's own setting, so loopback and private networks are fine; redirects are not followed, for
-where they lead was never set, and the key would go along.
+where they lead was never set, and the key would go along. Where the control plane has a way out, the endpoint is
+reached through it, unless its URL itself names an address inside.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any, Literal
 import aiohttp
 import orjson
 
+from control_plane.way_out import WayOut, is_inside, refusal_in, refusal_of
+from fleet.refusals import Category
 from leads.enrichment import ANSWER_SCHEMA
 
 MAX_BODY = 1 << 20
@@ -68,15 +71,22 @@ class Failure:
 class Endpoint:
     """To be made inside a running loop and closed with ``aclose``."""
 
-    def __init__(self, url: str, key: str | None, model: str, timeout: timedelta) -> None:
+    def __init__(
+        self, url: str, key: str | None, model: str, timeout: timedelta, *, way_out: WayOut | None = None
+    ) -> None:
         self._url = f"{url.rstrip('/')}/chat/completions"
+        self._way_out = None if is_inside(url) else way_out
         self.model, self._timeout = model, timeout
         self._shape = 0
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        # not the session's: aiohttp would say them to the proxy, the key as well
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            self._headers["Authorization"] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(
-            headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # nothing we asked for is packed, and a small bomb must not become a large one
@@ -92,6 +102,10 @@ class Endpoint:
                 return await self._in_some_shape(messages, max_tokens)
         except TimeoutError:
             return Failure("timeout", f"no answer within {self._timeout.total_seconds():g} s")
+        except aiohttp.ClientHttpProxyError as exc:
+            return _not_reached(refusal_of(exc))
+        except aiohttp.ClientProxyConnectionError:
+            return Failure("unreachable", "the egress proxy takes no connection")
         except aiohttp.ClientConnectorError:
             return Failure("unreachable", "the endpoint takes no connection")
         except (aiohttp.ClientError, ValueError, OSError) as exc:
@@ -114,7 +128,11 @@ class Endpoint:
 
     async def _post(self, body: bytes) -> Reply | Failure | None:
         """``None`` where the endpoint does not take this shape."""
-        async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+        way_out = self._way_out
+        options = {"headers": self._headers} if way_out is None else way_out.options(self._url, self._headers)
+        async with self._session.post(self._url, data=body, allow_redirects=False, **options) as response:
+            if way_out is not None and (refused := refusal_in(response)) is not None:
+                return _not_reached(refused)
             if response.status in {400, 422}:
                 return None
             if response.status != 200:
@@ -142,6 +160,10 @@ def retry_after(header: str | None, now: datetime) -> timedelta | None:
             return None
         pause = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
     return min(max(pause, timedelta(0)), MAX_RETRY_AFTER)
+
+
+def _not_reached(refused: Category) -> Failure:
+    return Failure("unreachable", f"the egress proxy does not reach the endpoint: {refused.sentence}")
 
 
 def _failure(status: int, header: str | None) -> Failure:

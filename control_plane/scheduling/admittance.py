@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from datetime import timedelta
 
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, WatchError
 
 from control_plane.scheduling.scripts import Scripts
 from fleet import ids
@@ -20,6 +21,10 @@ from fleet.credentials import CONTROL_PLANE
 from fleet.errors import BadMessage, BadName
 from fleet.keys import Keys
 from fleet.messages import Fields, Join
+
+USER_MEMORY = timedelta(minutes=10)
+"""How long the user of a node that is not heard stays: what a node writes that was frozen or cut off is refused by its
+fence, and counted, for as long."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -53,7 +58,7 @@ class Admittance:
         elif await self._scripts.join(node, join.password_sha256, entry):
             rules = self._keys.node_acl(node)
             await self._client.execute_command(
-                "ACL", "SETUSER", f"node-{node}", "reset", "on", f"#{join.password_sha256}", *rules
+                "ACL", "SETUSER", _user(node), "reset", "on", f"#{join.password_sha256}", *rules
             )
             await self._keep_users()
             log.info("a node was let in", node=node, boot=join.boot)
@@ -71,16 +76,58 @@ class Admittance:
             for node in sorted(self._declared):
                 await self._scripts.disown(node)
             return
-        prefix = self._keys.node_prefix("")[:-1]
         try:
-            lines = [line.decode() for line in await self._client.execute_command("ACL", "LIST")]
-            users = [line.split()[1] for line in lines if line.startswith("user node-") and prefix in line]
-            if users:
-                await self._client.execute_command("ACL", "DELUSER", *users)
+            nodes = await self._with_users()
+            if nodes:
+                await self._client.execute_command("ACL", "DELUSER", *map(_user, nodes))
                 await self._keep_users()
-                log.warning("nodes have to come in anew", nodes=len(users))
+                log.warning("nodes have to come in anew", nodes=len(nodes))
         except ResponseError as exc:
             log.warning("this server lets nobody change its users", error=str(exc))
+
+    async def see_off(self) -> None:
+        """Have the server forget the users of nodes that left, or were lost, `USER_MEMORY` ago.
+
+        A container is a node by a name of its own: without this, users would be there of all that ever were.
+        """
+        if self._declared:
+            return
+        live = {node.decode() for node in await self._client.zrange(self._keys.nodes(), 0, -1)}
+        try:
+            gone = [node for node in await self._with_users() if node not in live and await self._forget(node)]
+        except ResponseError as exc:
+            log.warning("this server lets nobody change its users", error=str(exc))
+            return
+        if gone:
+            await self._keep_users()
+            log.info("users of nodes that are gone were removed", nodes=gone)
+
+    async def _forget(self, node: str) -> bool:
+        """Remove the user of a node that is gone; False when it is not, or comes in at this moment."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            # who knocks is written down there, and given a user after that
+            await pipe.watch(self._keys.node(node))
+            live, heard_ms = await pipe.zscore(self._keys.nodes(), node), await pipe.zscore(self._keys.known(), node)
+            now_s, _ = await pipe.time()
+            if live is not None or (heard_ms is not None and now_s - heard_ms / 1000 < USER_MEMORY.total_seconds()):
+                return False
+            pipe.multi()
+            pipe.execute_command("ACL", "DELUSER", _user(node))
+            try:
+                await pipe.execute()
+            except WatchError:
+                return False
+            return True
+
+    async def _with_users(self) -> list[str]:
+        """The nodes of this fleet that have a user. Raises ResponseError where the server tells nobody its users."""
+        prefix = self._keys.node_prefix("")[:-1]
+        lines = [line.decode() for line in await self._client.execute_command("ACL", "LIST")]
+        return [
+            line.split()[1][len(_user("")) :]
+            for line in lines
+            if line.startswith(f"user {_user('')}") and prefix in line
+        ]
 
     async def _read(self, node: str, boot: str, entry: str) -> None:
         """A node with a user of its own is there."""
@@ -97,3 +144,7 @@ class Admittance:
             await self._client.execute_command("ACL", "SAVE")
         except ResponseError as exc:
             log.debug("users are not kept over a restart of the server", error=str(exc))
+
+
+def _user(node: str) -> str:
+    return f"node-{node}"

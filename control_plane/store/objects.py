@@ -80,6 +80,7 @@ class Objects:
         self._options = options
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._signer: Any = None
         self._connecting = asyncio.Lock()
         self.operations: Counter[str] = Counter()
 
@@ -162,8 +163,8 @@ class Objects:
 
     async def presigned(self, key: str, *, seconds: int) -> str:
         """A URL that fetches the object, as the attachment it was stored as, until ``seconds`` from now."""
-        client = await self._connected()
-        url: str = await client.generate_presigned_url(
+        await self._connected()
+        url: str = await self._signer.generate_presigned_url(
             "get_object", Params={"Bucket": self._options.s3_bucket, "Key": key}, ExpiresIn=seconds
         )
         return url
@@ -255,7 +256,11 @@ class Objects:
         async with self._connecting:
             if self._client is None:
                 session = await asyncio.to_thread(_session)
-                self._client = await self._stack.enter_async_context(_client(session, self._options))
+                ours, public = self._options.s3_endpoint, self._options.s3_public_endpoint
+                client = signer = await self._stack.enter_async_context(_client(session, self._options, ours))
+                if public is not None:  # a signature is good for the one host that it was made for
+                    signer = await self._stack.enter_async_context(_client(session, self._options, public))
+                self._client, self._signer = client, signer
             return self._client
 
 
@@ -319,7 +324,7 @@ def _session() -> Any:
     return session
 
 
-def _client(session: Any, options: StoreOptions) -> Any:
+def _client(session: Any, options: StoreOptions, endpoint: str | None) -> Any:
     from aiobotocore.config import AioConfig
 
     config = AioConfig(
@@ -328,9 +333,9 @@ def _client(session: Any, options: StoreOptions) -> Any:
         read_timeout=options.s3_timeout_s,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         # a bucket as a host name needs DNS that a local S3 does not have
-        s3={"addressing_style": "path" if options.s3_endpoint else "auto"},
+        s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    return session.create_client("s3", region_name=options.s3_region, endpoint_url=options.s3_endpoint, config=config)
+    return session.create_client("s3", region_name=options.s3_region, endpoint_url=endpoint, config=config)
 
 
 def _failure(operation: str, exc: Exception) -> StorageFailed:

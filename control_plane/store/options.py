@@ -26,6 +26,8 @@ class StoreOptions:
     memory_mb: int = 512
     """What of the views is held in memory, so that queries need not read files."""
     tidy_memory_mb: int = 256
+    s3_public_endpoint: str | None = None
+    """What presigned URLs name; None where clients reach object storage as we do."""
     sink_interval_s: float = 2.0
     """How long a result waits for others before they are stored together. Filters do not wait for it."""
     s3_timeout_s: float = 20.0
@@ -40,6 +42,7 @@ class StoreOptions:
             fleet=settings.fleet,
             leads_uri=settings.leads_location,
             s3_endpoint=settings.s3_endpoint,
+            s3_public_endpoint=settings.s3_public_endpoint,
             s3_bucket=settings.s3_bucket,
             s3_region=settings.s3_region,
             scratch=str(Path(settings.state) / "scratch"),

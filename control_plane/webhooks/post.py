@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from control_plane.admission import DEFAULT_PORTS, refuse_webhook
+from control_plane.way_out import WayOut, refusal_in, refusal_of
 from control_plane.webhooks.verdict import Answered, Unreached
-from fleet import credentials
 from fleet.addresses import Allowance
 from fleet.destinations import (
     Destination,
@@ -38,10 +38,6 @@ ADDRESSES_TRIED = 3
 
 READ_AHEAD = 4 << 10
 """Bytes of an answer's body that may arrive before it is cut off. None is read: its status is all that counts."""
-
-
-REFUSED = "X-Leadfleet-Egress"
-"""In an answer that is the proxy's own: why it does not connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +70,6 @@ class Target:
     def at(self, address: str, port: int) -> str:
         """The same URL with an address in the place of the name."""
         return f"{self.scheme}://{_authority(address, port)}{self.rest}"
-
-
-@dataclass(frozen=True, slots=True)
-class WayOut:
-    """The egress proxy that webhooks leave through, and how we prove ourselves to it."""
-
-    url: str
-    headers: Mapping[str, str]
-
-    @classmethod
-    def of(cls, proxy: str, secret: str) -> WayOut:
-        """``proxy`` is ``host:port``; ``secret`` is the one that the proxy has."""
-        authorization = credentials.authorization(
-            credentials.node_key(secret, credentials.CONTROL_PLANE), credentials.Holder(credentials.CONTROL_PLANE)
-        )
-        return cls(f"http://{proxy}", {"Proxy-Authorization": authorization})
 
 
 class Post:
@@ -131,24 +111,15 @@ class Post:
         self, way_out: WayOut, target: Target, headers: Mapping[str, str], body: bytes
     ) -> Answered | Unreached:
         """Ask the proxy, which answers by itself when it does not connect."""
-        # without a tunnel the request itself is what the proxy reads; it passes on what is not its own
-        plain = way_out.headers if target.scheme == "http" else {}
         try:
             async with self._session.post(
-                target.url,
-                headers={**headers, **plain},
-                data=body,
-                allow_redirects=False,
-                proxy=way_out.url,
-                proxy_headers=dict(way_out.headers),  # aiohttp writes into it
+                target.url, data=body, allow_redirects=False, **way_out.options(target.url, headers)
             ) as response:
                 response.close()
-                reason = response.headers.get(REFUSED)
-                return Answered(response.status) if reason is None else Unreached(f"{target.host}: {reason}")
+                said = refusal_in(response)
+                return Answered(response.status) if said is None else Unreached(f"{target.host}: {said.sentence}")
         except aiohttp.ClientHttpProxyError as exc:
-            told = exc.headers.get(REFUSED) if exc.headers is not None else None
-            reason = told or f"the egress proxy answered {exc.status}"
-            return Unreached(f"{target.host}: {reason}")
+            return Unreached(f"{target.host}: {refusal_of(exc).sentence}")
         except aiohttp.ClientProxyConnectionError:
             return Unreached("the egress proxy takes no connection")
         except aiohttp.ClientError as exc:

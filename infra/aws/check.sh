@@ -18,6 +18,8 @@ for template in template.yaml infra/aws/*.yaml; do
     echo "sam validate: $template"
 done
 
+"$python" -m infra.aws.packaging build/tools/aws/bin/sam
+
 # it looks into no loop, so it is shown what they make
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT

@@ -16,7 +16,10 @@ from infra.aws.parts import parts
 HOURS = 730  # a month
 DAYS = HOURS / 24
 
-PRICES_OF = "us-east-1, on demand, Linux on x86, as known in 2025 and not looked up since"
+PRICES_OF = (
+    "us-east-1, on demand, Linux on x86; of Fargate, NAT, endpoints and addresses as published overviews of February "
+    "to June 2026 have them, the rest as known in 2025"
+)
 
 
 @dataclass(frozen=True, slots=True)

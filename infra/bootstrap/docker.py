@@ -17,7 +17,7 @@ from pathlib import Path
 from infra.bootstrap import apt
 from infra.bootstrap.console import SetupError, say
 
-DEBIAN_PACKAGES = ("docker.io", "docker-compose", "debootstrap")
+DEBIAN_PACKAGES = ("docker.io", "docker-compose")
 
 ANSWER_TIMEOUT_S = 20
 START_TIMEOUT_S = 60  # 3 s; minutes of slow disks are another matter, and are said
@@ -69,14 +69,24 @@ def compose() -> list[str]:
 
 
 def install() -> None:
-    """See to it that engine, Compose and debootstrap are installed. Raises EngineMissing."""
-    if all(shutil.which(program) for program in ("dockerd", "debootstrap")) and _has_compose():
+    """See to it that engine and Compose are installed. Raises EngineMissing."""
+    if shutil.which("dockerd") and _has_compose():
         return
     if os.geteuid() != 0 or apt.distribution() != "debian" or not apt.install(*DEBIAN_PACKAGES):
         raise EngineMissing(
             "no Docker engine answers, and none could be installed here: start yours, or as root on Debian\n"
             f"  {apt.command(*DEBIAN_PACKAGES)}"
         )
+
+
+def ensure_debootstrap() -> None:
+    """See to it that base images can be made out of packages, whoever started the engine. Raises SetupError."""
+    if os.geteuid() == 0 and (shutil.which("debootstrap") or apt.install("debootstrap")):
+        return
+    raise SetupError(
+        "base images are made out of packages by root, with debootstrap, which is not to be had here: either let the "
+        f"engine reach an image registry, or on Debian\n  {apt.command('debootstrap')} && sudo infra/base_images.sh"
+    )
 
 
 def _has_compose() -> bool:

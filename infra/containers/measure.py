@@ -17,7 +17,7 @@ from typing import Any
 from infra.bootstrap.console import SetupError
 from infra.containers.project import BASE_IMAGES, Project, docker_output
 
-OWN_IMAGES = ("leadfleet/node", "leadfleet/control-plane", "leadfleet/egress")
+OWN_IMAGES = ("leadfleet/node", "leadfleet/control-plane", "leadfleet/egress", "leadfleet/proxy")
 READY_TIMEOUT_S = 120
 POLL_S = 0.05
 MB = 1_000_000
@@ -44,9 +44,9 @@ def is_ready(project: Project, container: dict[str, Any]) -> Callable[[], bool]:
         return partial(_succeeds, "exec", name, *container["Config"]["Healthcheck"]["Test"][1:])
     if service == "proxy":
         return lambda: _answers(f"{project.url}/health/ready")
-    if service == "s3":
-        return lambda: _answers(f"http://127.0.0.1:{project.s3_port}")
-    path = {"control-plane": ":8000/health/ready", "egress": ":3128/health", "town": ":8080/_truth"}[service]
+    path = {"control-plane": ":8000/health/ready", "egress": ":3128/health", "s3": ":5000/", "town": ":8080/_truth"}[
+        service
+    ]
     return lambda: any(_answers(f"http://{address}{path}") for address in _addresses(name))
 
 

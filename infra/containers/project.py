@@ -17,7 +17,7 @@ from infra.containers import secrets
 FOLDER = Path(__file__).resolve().parents[1]
 """Where compose.yaml lies; the paths in it start here."""
 
-BASE_IMAGES = ("debian:bookworm-slim", "valkey/valkey:9", "motoserver/moto:5.2.5", "haproxy:2.6")
+BASE_IMAGES = ("debian:bookworm-20260918-slim", "valkey/valkey:9.1.2", "motoserver/moto:5.2.5")
 """What compose.yaml and the Dockerfiles name that is not built from them."""
 
 PULL_TIMEOUT_S = 300
@@ -41,7 +41,6 @@ class Project:
 
     name: str = "leadfleet"
     http_port: int = 8000
-    s3_port: int = 5000
     town_net: str = "172.31.250"
     """The first three numbers of the network that egress and town share."""
     secrets: Path = secrets.FOLDER
@@ -64,7 +63,6 @@ class Project:
         environment = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
             "HTTP_PORT": str(self.http_port),
-            "S3_PORT": str(self.s3_port),
             "TOWN_NET": self.town_net,
             "SECRETS": str(self.secrets),
             "EGRESS_ALLOW": self.egress_allow,
@@ -123,10 +121,17 @@ class Project:
 
 
 def ensure_base_images() -> None:
-    """Have the images that ours are made from: pulled, or made of packages where no registry answers."""
-    if all(map(_has_image, BASE_IMAGES)) or all(_pull(image) for image in BASE_IMAGES if not _has_image(image)):
+    """Have the images that ours are made from: pulled, or made of packages where no registry gives them.
+
+    Says why not, and what it does instead. Raises SetupError.
+    """
+    refusals = (_pull(image) for image in BASE_IMAGES if not _has_image(image))
+    refused = next((refusal for refusal in refusals if refusal), None)
+    if refused is None:
         return
-    say("no image registry answers: making the base images out of packages")
+    say(f"no base image from a registry: {refused}")
+    docker.ensure_debootstrap()
+    say("making the base images out of Debian's packages instead; that takes a minute or two")
     done = subprocess.run(["sh", str(FOLDER / "base_images.sh")], capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         raise SetupError(f"infra/base_images.sh failed:\n{(done.stdout + done.stderr)[-3000:]}")
@@ -151,9 +156,13 @@ def _has_image(name: str) -> bool:
     return subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode == 0
 
 
-def _pull(name: str) -> bool:
+def _pull(name: str) -> str:
+    """Why an image could not be pulled, in the engine's words; empty when it was."""
+    command = ["docker", "pull", "--quiet", name]
     try:
-        pulled = subprocess.run(["docker", "pull", "--quiet", name], capture_output=True, timeout=PULL_TIMEOUT_S)
+        pulled = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PULL_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return False
-    return pulled.returncode == 0
+        return f"`docker pull {name}` did not end within {PULL_TIMEOUT_S} s"
+    if pulled.returncode == 0:
+        return ""
+    return f"`docker pull {name}` failed: {(pulled.stderr or pulled.stdout).strip()[-500:] or 'without a word'}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from fleet.files import write_whole
 from fleet.keys import JOIN_USER
+from infra.bootstrap.console import SetupError
 from infra.stack.valkey import CONTROL_USER, acl
 
 FLEET = "local"
@@ -22,20 +24,28 @@ API_KEY = "api_key"
 
 
 def prepare(folder: Path) -> bool:
-    """Write the secrets into ``folder``; False when they are there already.
+    """Write the secrets into ``folder``; False when they are there already. Raises SetupError when some are not whole.
 
     Existing ones stay: a running Valkey and its clients know their passwords.
     """
     if (folder / API_KEY).exists():
+        _check(folder)
         return False
     # the folder keeps others out; its files are read by the users of containers, who are nobody on this machine
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     for name, text in _made().items():
-        file = folder / name
-        file.write_text(text)
-        file.chmod(0o644)
+        write_whole(folder / name, text, mode=0o644)
     return True
+
+
+def _check(folder: Path) -> None:
+    """A container that is given an empty secret fails with words that lead nowhere, or lets everybody in."""
+    for name in _made():
+        file = folder / name
+        if not file.is_file() or not file.read_text().strip():
+            state = "empty" if file.is_file() else "not there"
+            raise SetupError(f"{file} is {state}: `make stack-down`, remove {folder}, and `make stack` makes all anew")
 
 
 def _made() -> dict[str, str]:

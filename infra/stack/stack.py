@@ -21,11 +21,12 @@ from typing import Self
 import psutil
 
 from control_plane.local_state import REPOSITORY
+from fleet.files import write_whole
 from infra.stack import ports, probes, valkey
 from infra.stack.child import Child, ChildSpec
 from infra.stack.errors import NotReady, StackError
 from infra.stack.options import STACK_MARK, Environments, Options, Ports
-from infra.stack.state import StateDirectory, write_private
+from infra.stack.state import StateDirectory
 
 READY_TIMEOUT_S = 60.0  # Chrome's first launch from a cold disk takes seconds, on two busy cores several times that
 POLL_S = 0.05
@@ -112,7 +113,7 @@ class Stack:
         self._ports = self._choose_ports()
         self._environments = Environments(self.options, self.state, known, self._ports, self._mark)
         acl = valkey.acl(self.options.fleet, control_password=known.control_password, join_password=known.join_password)
-        write_private(self.state.acl_file, acl)
+        write_whole(self.state.acl_file, acl)
         store, *servers = self._servers()
         await store.start()
         replicas = [self._control_plane(index) for index in range(self.options.replicas)]

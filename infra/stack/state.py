@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from fleet.files import write_whole
 from infra.stack.errors import StateInUse, StateUnusable
 
 API_KEY_PREFIX = "lfk_"  # as `control_plane.keyring` makes them, whose imports would slow every start
@@ -81,15 +82,6 @@ class StateDirectory:
             signing_secret=secrets.token_urlsafe(32),
             api_key=API_KEY_PREFIX + secrets.token_urlsafe(32),
         )
-        write_private(file, json.dumps(asdict(made)))
-        write_private(self.api_key_file, made.api_key + "\n")
+        write_whole(file, json.dumps(asdict(made)))
+        write_whole(self.api_key_file, made.api_key + "\n")
         return made
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write ``file`` whole or not at all, readable by its owner alone from its first moment."""
-    temporary = file.with_name(file.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:  # noqa: PTH123
-        output.write(text)
-    temporary.replace(file)

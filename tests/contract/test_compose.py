@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from browser_node.settings import Settings as NodeSettings
+from control_plane.errors import Unavailable
 from control_plane.settings import Settings as ControlPlaneSettings
 from egress.settings import Settings as EgressSettings
 from tests.support import REPOSITORY
@@ -16,6 +18,9 @@ from tests.support import REPOSITORY
 TEXT = (REPOSITORY / "infra" / "compose.yaml").read_text(encoding="utf-8")
 STACK: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+
+NO_MACHINE = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+"""The machine has no address on a network with this."""
 
 each = pytest.mark.parametrize("name", SERVICES)
 
@@ -44,6 +49,14 @@ def test_nothing_is_offered_to_the_world(name: str) -> None:
 
 
 @each
+def test_an_image_of_others_is_of_one_version(name: str) -> None:
+    """A tag that moves brings a version that nobody has tried."""
+    image = SERVICES[name]["image"]
+    if not image.startswith("leadfleet/"):
+        assert re.fullmatch(r"[a-z]+/[a-z]+:\d+\.\d+\.\d+", image)
+
+
+@each
 def test_its_health_is_asked_by_its_image_or_here(name: str) -> None:
     service = SERVICES[name]
     assert "build" in service or service["healthcheck"]["test"][0] == "CMD"
@@ -64,14 +77,33 @@ def test_a_node_reaches_valkey_and_the_egress_proxy_alone() -> None:
     assert networks("node") == {"fleet"}
     assert {name for name in SERVICES if "fleet" in networks(name)} == {"valkey", "egress", "node"}
     assert STACK["networks"]["fleet"]["internal"] is True
-    # the machine has no address there
-    assert STACK["networks"]["fleet"]["driver_opts"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert STACK["networks"]["fleet"]["driver_opts"] == NO_MACHINE
     assert "ports" not in SERVICES["node"]
 
 
-def test_valkey_is_on_no_network_that_leads_out() -> None:
-    assert all(STACK["networks"][network].get("internal") for network in networks("valkey"))
-    assert "ports" not in SERVICES["valkey"]
+def test_what_leads_out_is_the_way_in_and_the_egress_proxys_alone() -> None:
+    open_networks = {network for network, options in STACK["networks"].items() if not options.get("internal")}
+    assert open_networks == {"edge", "outside"}
+    leading_out = {name for name in SERVICES if networks(name) & open_networks}
+    assert leading_out == {"proxy", "egress", "town"}
+    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"proxy"}
+
+
+def test_what_replicas_fetch_goes_through_the_egress_proxy() -> None:
+    environment = SERVICES["control-plane"]["environment"]
+    assert environment["LEADFLEET_EGRESS_PROXY"] == SERVICES["node"]["environment"]["LEADFLEET_EGRESS_PROXY"]
+    assert {name for name in SERVICES if "outward" in networks(name)} == {"control-plane", "egress"}
+    assert STACK["networks"]["outward"] == {"internal": True, "driver_opts": NO_MACHINE}
+
+
+def test_files_are_downloaded_at_the_address_of_the_api() -> None:
+    """A link needs no name that a machine might not know, and the object storage no way in."""
+    environment = SERVICES["control-plane"]["environment"]
+    (published,) = SERVICES["proxy"]["ports"]
+    assert environment["LEADFLEET_S3_PUBLIC_ENDPOINT"] == f"http://localhost:{published.split(':', 1)[1][:-5]}"
+    proxy = (REPOSITORY / "infra" / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    bucket = ControlPlaneSettings.model_fields["s3_bucket"].default
+    assert f"use_backend downloads if METH_GET {{ path_beg /{bucket}/exports/ }}\n" in proxy
 
 
 def test_only_a_node_may_ask_for_more_of_the_kernel() -> None:
@@ -123,3 +155,17 @@ def test_the_proxy_waits_longer_than_streams_are_silent() -> None:
     assert "%HPO" in proxy, "no query in the log: it holds tokens"
     assert "%r" not in proxy.replace("retries=%rc", "")
     assert "/health/ready" in proxy
+
+
+def test_what_the_proxy_says_itself_is_a_problem_that_clients_can_read() -> None:
+    proxy = (REPOSITORY / "infra" / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    said = re.findall(
+        r"^    http-error status (\d+) content-type \"application/problem\+json\" string '(.*)' hdr Retry-After 1$",
+        proxy,
+        re.MULTILINE,
+    )
+    problems = [(int(status), json.loads(text)) for status, text in said]
+    assert [status for status, _ in problems] == [502, 503, 504]
+    for status, problem in problems:
+        assert set(problem) == {"type", "title", "status", "detail"} <= set(Unavailable("").body())
+        assert problem["status"] == status

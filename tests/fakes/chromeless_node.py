@@ -76,12 +76,10 @@ class ChromelessNode(Node):
 
 
 @contextlib.asynccontextmanager
-async def services(
-    proxy_url: str, *, is_ours: Callable[[str], bool], refusal: Callable[[str], str]
-) -> AsyncIterator[Services]:
+async def services(is_ours: Callable[[str], bool]) -> AsyncIterator[Services]:
     async with aiohttp.ClientSession() as http:
         nothing = cast("Any", None)
-        yield Services(nothing, nothing, nothing, http, proxy_url, refusal)
+        yield Services(nothing, nothing, nothing, http)
 
 
 async def run_unit(

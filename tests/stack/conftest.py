@@ -31,7 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = Project(
         name="leadfleet-test",
         http_port=free_port(),
-        s3_port=free_port(),
         town_net=TOWN_NET,
         secrets=tmp_path_factory.mktemp("stack") / "secrets",
         profiles=("town",),

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,6 +35,8 @@ class ContainerFleet(FaultyFleet):
     """``project`` behind its one address; what `FaultyFleet` asks of a stack of processes, asked of containers."""
 
     project: Project = field(kw_only=True)
+    _noted: dict[str, int] = field(default_factory=dict)
+    """How many lines of each container's log are in the ledger."""
 
     def names(self, service: str) -> list[str]:
         """The containers of a service that exist, by number."""
@@ -68,6 +71,7 @@ class ContainerFleet(FaultyFleet):
 
     async def scale(self, nodes: int) -> None:
         """As a person does; returns when the nodes that are left are up."""
+        await asyncio.to_thread(self.note_what_nodes_ran)  # the logs of those that leave go with them
         await asyncio.to_thread(
             self.project.compose, "up", "-d", "--no-recreate", "--scale", f"node={nodes}", timeout=READY_S
         )
@@ -75,8 +79,18 @@ class ContainerFleet(FaultyFleet):
         await self.all_nodes_up()
 
     async def all_nodes_up(self) -> None:
-        """Wait until the nodes that run are up in the fleet's eyes, and no other."""
-        wanted = {self.node_id(name) for name in self.names("node")}
+        """Wait until the nodes that run are up in the fleet's eyes, by what runs now, and no other."""
+        started_ms = {
+            self.node_id(name): datetime.fromisoformat(self.inspected(name)["State"]["StartedAt"]).timestamp() * 1000
+            for name in self.names("node")
+        }
+
+        async def registered_since() -> bool:
+            """One that was killed a moment ago is up until its session is over, and takes work that is then lost."""
+            for node, began_ms in started_ms.items():
+                if int(await self.redis.hget(self.keys.node(node), "registered") or 0) < began_ms:  # type: ignore[misc]
+                    return False
+            return True
 
         async def up() -> bool:
             try:
@@ -84,15 +98,17 @@ class ContainerFleet(FaultyFleet):
             except (aiohttp.ClientError, TimeoutError):
                 return False
             found = {node["node_id"] for node in answer.get("nodes", ()) if node["state"] == "up"}
-            return status == 200 and found == wanted
+            return status == 200 and found == set(started_ms) and await registered_since()
 
-        await wait_until(up, READY_S, f"the nodes {sorted(wanted)} to be up")
+        await wait_until(up, READY_S, f"the nodes {sorted(started_ms)} to be up")
 
-    def note_what_nodes_ran(self, directory: Path) -> None:
-        """Write down from the logs of nodes that still exist what they worked on."""
+    def note_what_nodes_ran(self) -> None:
+        """Write down from the logs of nodes that still exist what they worked on since the last time."""
         for name in self.names("node"):
-            log = directory / f"{name}.log"
-            log.write_text(docker_output("logs", name))
+            lines = docker_output("logs", name).splitlines()
+            log = self.ledger.directory / f"{name}.log"
+            log.write_text("\n".join(lines[self._noted.get(name, 0) :]))
+            self._noted[name] = len(lines)
             self.ledger.ran(self.node_id(name), log)
 
     async def check(self, take: Any = None) -> list[Violation]:
@@ -107,6 +123,7 @@ class ContainerFleet(FaultyFleet):
             return True
 
         await wait_until(quiet, READY_S, "all slots to be free again")
+        await asyncio.to_thread(self.note_what_nodes_ran)
         return check(Run.read(self.ledger.directory))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from infra.sample_town import DIRECTORY_URL
 from infra.sample_town.score import score
 from infra.sample_town.words import CATEGORIES
+from tests.faults.site import Sites
 from tests.faults.viewers import over_socket, over_sse
 from tests.stack.fleet import ContainerFleet
 from tests.support import wait_until
@@ -24,23 +23,12 @@ PICTURES = 5
 JPEG = b"\xff\xd8"
 
 
-class ThisMachine(AbstractResolver):
-    """As curl and browsers do it: every name below localhost is this machine."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        assert host.endswith(".localhost"), host
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
-
-    async def close(self) -> None: ...
-
-
-async def test_the_demo_through_the_proxy(fleet: ContainerFleet, tmp_path: Path) -> None:
+async def test_the_demo_through_the_proxy(fleet: ContainerFleet, site: Sites, tmp_path: Path) -> None:
     queries = [f"{DIRECTORY_URL}category/{category}" for category in CATEGORIES]
     task = await fleet.submit(
-        *queries, key="demo", platform="directory", enrich_websites=True, max_parallel=2, timeout_s=900
-    )
+        *queries, key="demo", platform="directory", enrich_websites=True, max_parallel=2, timeout_s=900,
+        webhook_url="http://told.site.test/",
+    )  # fmt: skip
     by_socket, by_sse = fleet.watch(task, transport=over_socket), fleet.watch(task, transport=over_sse)
     pictures, frames = await asyncio.gather(_mjpeg(fleet, task), _frames(fleet, task))
     assert pictures >= PICTURES
@@ -49,6 +37,7 @@ async def test_the_demo_through_the_proxy(fleet: ContainerFleet, tmp_path: Path)
     assert (state["status"], state["attempt"]) == ("completed", 1), state
     told, also_told = await asyncio.gather(by_socket, by_sse)
     assert [event["id"] for event in told] == [event["id"] for event in also_told]
+    await wait_until(lambda: site.visits["told.site.test/"], 60, "the webhook, which leaves through the egress proxy")
     verdict = score(await _exported(fleet, task, tmp_path / "leads.csv"))
     assert len(verdict.found) >= 0.95 * verdict.expected
     assert (verdict.invented, verdict.forbidden) == ([], [])
@@ -93,8 +82,9 @@ async def _exported(fleet: ContainerFleet, task: str, target: Path) -> Path:
 
     export: Any = await wait_until(ended, 120, "the export to end")
     assert export["status"] == "ready", export
-    connector = aiohttp.TCPConnector(resolver=ThisMachine())
-    async with aiohttp.ClientSession(connector=connector) as plain, plain.get(export["url"]) as answer:
+    assert str(export["url"]).startswith(f"{fleet.project.url}/"), "a name that every client knows"
+    async with aiohttp.ClientSession() as plain, plain.get(export["url"]) as answer:
         assert answer.status == 200
+        assert "sandbox" in answer.headers["Content-Security-Policy"], "no page of the console's origin"
         await asyncio.to_thread(target.write_bytes, await answer.read())
     return target

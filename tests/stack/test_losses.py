@@ -8,14 +8,13 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from infra.containers.project import docker_output
-from tests.faults.ledger import Recovered
+from tests.faults.ledger import Ran, Recovered, Run
 from tests.faults.site import Sites
 from tests.faults.viewers import over_socket, over_sse
 from tests.stack.fleet import READY_S, ContainerFleet
@@ -40,7 +39,7 @@ async def deliveries(fleet: ContainerFleet, task: str, units: int) -> list[int]:
     return [int((await fleet.unit(f"{task}.{index}")).get("deliveries", 0)) for index in range(units)]
 
 
-async def test_nodes_come_and_go_and_no_task_is_lost(fleet: ContainerFleet, site: Sites, tmp_path: Path) -> None:
+async def test_nodes_come_and_go_and_no_task_is_lost(fleet: ContainerFleet, site: Sites) -> None:
     """1 → 3 → 1; those that leave hand back what they have, which costs no delivery."""
     units = 12
     site.hold()
@@ -53,13 +52,33 @@ async def test_nodes_come_and_go_and_no_task_is_lost(fleet: ContainerFleet, site
         return len({slot["node_id"] for slot in slots if slot["state"] == "leased"}) == 3
 
     await wait_until(all_busy, 120, "all three nodes to work")
-    fleet.note_what_nodes_ran(tmp_path)
     await fleet.recovers("3 → 1 nodes, draining", 75, lambda: fleet.scale(1))
     site.let_go()
     (state,) = await fleet.ended(task, limit_s=600)
     assert state["status"] == "completed", state
     await watching
     assert set(await deliveries(fleet, task, units)) == {0}
+    facts = [line.fact for line in Run.told(fleet.ledger.directory)]
+    assert len({fact.node for fact in facts if isinstance(fact, Ran)}) == 3, "what each of them ran is judged"
+
+
+@pytest.mark.parametrize("service", ["node", "egress"])
+async def test_a_container_that_is_told_to_stop_ends_in_order(fleet: ContainerFleet, site: Sites, service: str) -> None:
+    """With work under way: a node hands it back at no cost, the egress proxy lets its connections end."""
+    site.hold()
+    task = await fleet.submit(*sites(f"stopped-{service}", 2), key=f"stopped-{service}")
+    watching = fleet.watch(task)
+    await fleet.until(task, lambda state: state["pages"] >= 1, "its first page")
+    (name,) = fleet.names(service)
+    allowed_s = fleet.inspected(name)["Config"]["StopTimeout"]
+    await fleet.recovers(f"docker stop → ended: {service}, at work", allowed_s, lambda: docker("stop", name))
+    assert fleet.inspected(name)["State"]["ExitCode"] == 0, "137 is what a container has that had to be killed"
+    await docker("start", name)
+    site.let_go()
+    (state,) = await fleet.ended(task, limit_s=300)
+    assert state["status"] == "completed", state
+    await watching
+    assert await deliveries(fleet, task, 2) == [0, 0]
 
 
 @pytest.mark.parametrize("service", SERVICES)

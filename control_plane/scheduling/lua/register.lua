@@ -1,6 +1,6 @@
 -- A node's registration: a new boot takes over the node's id, what an earlier boot held goes back to the queue.
 -- ARGV: limits, node, entry, boot, address, relay, labels ('any' included, comma separated), version, browser, sandbox,
---       egress key, then index, port a slot.
+--       egress key, then index, port a slot; port 0: not to be given units before a slot_change.
 -- Returns 'ok' | 'applied'
 local node, entry, boot = ARGV[2], ARGV[3], ARGV[4]
 if not pass(node, entry) then return 'applied' end
@@ -24,7 +24,8 @@ local generation = redis.call('HINCRBY', K.node(node), 'generation', 1)
 redis.call('ZADD', K.nodes(), NOW, node)
 for i = 12, #ARGV, 2 do
   local slot = node .. '/' .. ARGV[i]
-  redis.call('HSET', K.slot(slot), 'node', node, 'labels', ARGV[7], 'port', ARGV[i + 1], 'chrome', 'ok')
+  local chrome = ARGV[i + 1] == '0' and 'broken' or 'ok'
+  redis.call('HSET', K.slot(slot), 'node', node, 'labels', ARGV[7], 'port', ARGV[i + 1], 'chrome', chrome)
   release(slot)
 end
 command(node, 'accepted', 'generation', generation, 'egress_key', ARGV[11])

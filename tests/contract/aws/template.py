@@ -72,8 +72,6 @@ def statements() -> Iterator[tuple[str, dict[str, Any]]]:
             documents = [policy["PolicyDocument"] for policy in resource.properties.get("Policies", [])]
         elif resource.kind == "AWS::IAM::ManagedPolicy":
             documents = [resource.properties["PolicyDocument"]]
-        elif resource.kind == "AWS::Serverless::Function":
-            documents = resource.properties["Policies"]
         for document in documents:
             for statement in document["Statement"]:
                 yield f"{part}.{name}", statement

@@ -33,7 +33,7 @@ FARGATE_SIZES = {
 
 # container settings that ECS knows, the linters pass, and Fargate refuses when the task is registered
 REFUSED_IN_CONTAINERS = {"Privileged", "DockerSecurityOptions", "Links", "ExtraHosts", "Hostname", "DnsServers"}
-REFUSED_IN_LINUX_PARAMETERS = {"SharedMemorySize", "Tmpfs", "Devices", "MaxSwap", "Swappiness"}
+REFUSED_IN_LINUX_PARAMETERS = {"SharedMemorySize", "Devices", "MaxSwap", "Swappiness"}
 
 EACH_TASK = pytest.mark.parametrize("name", sorted(tasks()))
 
@@ -74,6 +74,17 @@ def test_it_writes_to_its_state_alone_and_holds_no_capabilities(name: str) -> No
     assert each["ReadonlyRootFilesystem"] is True
     assert each["LinuxParameters"] == {"Capabilities": {"Drop": ["ALL"]}}
     assert [mount["ContainerPath"] for mount in each.get("MountPoints", [])] in ([], ["/state"])
+
+
+@EACH_TASK
+def test_its_state_is_a_disk_of_the_tasks_own_that_ends_with_it(name: str) -> None:
+    """A volume of no other kind is Fargate's own storage, encrypted and the task's alone; the image's `VOLUME` has it
+    belong to the image's user."""
+    task = tasks()[name]
+    assert task.get("Volumes", []) in ([], [{"Name": "state"}])
+    file = {"ControlPlane": "infra/Dockerfile.control_plane", "Egress": "infra/Dockerfile.egress"}
+    lines = (REPOSITORY / file.get(name, "Dockerfile.node")).read_text(encoding="utf-8").splitlines()
+    assert ("VOLUME /state" in lines) == bool(task.get("Volumes"))
 
 
 @EACH_TASK
@@ -132,6 +143,20 @@ def test_who_scales_a_service_is_not_undone_by_an_update() -> None:
     """CloudFormation sets a DesiredCount that stands in the template at every change of the service."""
     with_count = {part for (part, _), s in of_type("AWS::ECS::Service").items() if "DesiredCount" in s.properties}
     assert with_count == {"Egress"}
+
+
+def test_the_count_of_replicas_is_brought_within_its_limits_whoever_set_it() -> None:
+    """Without it, a service that stands at 0 has no metric that any policy would act on."""
+    target = one("ControlPlane", "Replicas")
+    limits = {name: target[name] for name in ("MinCapacity", "MaxCapacity")}
+    assert limits == {"MinCapacity": {"Ref": "LeastReplicas"}, "MaxCapacity": {"Ref": "MostReplicas"}}
+    (action,) = target["ScheduledActions"]
+    assert action["ScalableTargetAction"] == limits
+    assert action["Schedule"] == "rate(5 minutes)"
+    parameters = PARTS["(root)"].tree["Parameters"]
+    assert parameters["LeastReplicas"]["MinValue"] == parameters["MostReplicas"]["MinValue"] == 0, (
+        "which stops them all"
+    )
 
 
 def test_slots_fit_the_size_of_a_node() -> None:

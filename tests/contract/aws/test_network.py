@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from fnmatch import fnmatch
 from typing import Any
 
 from control_plane.app import create_app
 from control_plane.settings import Settings
 from fleet.addresses import is_public
-from tests.contract.aws.template import PARTS, of_type, one
+from tests.contract.aws.template import PARTS, listed, of_type, one, secrets, statements, tasks
 
 NOBODY = {"IpProtocol": "-1", "CidrIp": "127.0.0.1/32"}
 
@@ -144,14 +145,66 @@ def test_services_run_where_they_belong() -> None:
         assert PARTS[part].given["SecurityGroup"]["Fn::GetAtt"][1].endswith("SecurityGroup")
 
 
+def endpoint_statements() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, statement)
+        for (_, name), endpoint in of_type("AWS::EC2::VPCEndpoint").items()
+        for statement in endpoint.properties["PolicyDocument"]["Statement"]
+    ]
+
+
 def test_endpoints_let_our_own_account_through_alone() -> None:
-    for (_, name), endpoint in of_type("AWS::EC2::VPCEndpoint").items():
-        for statement in endpoint.properties["PolicyDocument"]["Statement"]:
-            if statement.get("Sid") == "ImageLayers":
-                assert statement["Action"] == "s3:GetObject"
-                assert "starport-layer-bucket" in statement["Resource"]["Fn::Sub"]
-                continue
-            assert statement["Condition"]["StringEquals"]["aws:PrincipalAccount"] == {"Ref": "AWS::AccountId"}, name
+    for name, statement in endpoint_statements():
+        if statement.get("Sid") == "ImageLayers":
+            assert statement["Action"] == "s3:GetObject"
+            assert "starport-layer-bucket" in statement["Resource"]["Fn::Sub"]
+            continue
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}, name
+
+
+def test_endpoints_carry_what_our_roles_may_do_and_nothing_else() -> None:
+    """All that is asked through them is asked by execution roles and by the replicas' own; the scaler is outside."""
+    carried = {action for _, statement in endpoint_statements() for action in listed(statement["Action"])}
+    asked = {
+        action
+        for whose, statement in statements()
+        if whose.endswith(".ExecutionRole") or whose == "ControlPlane.Role"
+        for action in listed(statement["Action"])
+    }
+    assert carried == asked
+    for name, statement in endpoint_statements():
+        if "*" in listed(statement["Resource"]):
+            assert statement["Action"] == "ecr:GetAuthorizationToken", name
+    by_name: dict[str, set[str]] = {}
+    for name, statement in endpoint_statements():
+        by_name.setdefault(name, set()).update(str(resource) for resource in listed(statement["Resource"]))
+    assert by_name["EcrApiEndpoint"] == by_name["EcrDockerEndpoint"]
+    buckets = {f"'Ref': '{name}BucketArn'" for name in ("Leads", "Exports")}
+    assert buckets == {bucket for bucket in buckets if any(bucket in each for each in by_name["S3Endpoint"])}
+
+
+def test_the_endpoint_of_secrets_opens_those_that_containers_are_given() -> None:
+    (statement,) = one("Endpoints", "SecretsEndpoint")["PolicyDocument"]["Statement"]
+    opened = {
+        str(PARTS["Endpoints"].given[resource["Ref"]]) if "Ref" in resource else resource["Fn::Sub"].rpartition(":")[2]
+        for resource in statement["Resource"]
+    }
+    given = {
+        str(PARTS["Nodes" if name.startswith("Task") else name].given[source["Ref"]])
+        if "Ref" in source
+        else re.sub(r"/node/\w+", "/node/*", source["Fn::Sub"].rpartition(":")[2])
+        for name, task in tasks().items()
+        for source in secrets(task).values()
+    }
+    assert opened == given
+
+
+def test_endpoints_are_there_before_what_is_pulled_through_them() -> None:
+    """The control plane comes after egress, and nodes after the control plane."""
+    root = PARTS["(root)"].tree["Resources"]
+    assert [root[part]["DependsOn"] for part in ("Egress", "ControlPlane", "Nodes")] == [
+        "Endpoints", "Egress", "ControlPlane",
+    ]  # fmt: skip
 
 
 def test_the_load_balancer_answers_our_cloudfront_alone() -> None:
@@ -191,4 +244,4 @@ def test_every_stream_has_a_behaviour() -> None:
 def test_pages_of_other_peoples_buckets_are_not_asked_for_through_our_endpoint() -> None:
     """Its policy knows our buckets alone, and part of the web that is read is S3."""
     assert PARTS["Network"].tree["Outputs"]["RouteTables"] == {"Value": {"Ref": "PrivateRoutes"}}
-    assert one("Security", "S3Endpoint")["RouteTableIds"] == {"Ref": "RouteTables"}
+    assert one("Endpoints", "S3Endpoint")["RouteTableIds"] == {"Ref": "RouteTables"}

@@ -11,21 +11,52 @@ import pytest
 from control_plane.keyring import SCALER_SCOPES
 from control_plane.store import objects
 from infra.aws.functions.scaler import control_plane as scaler_client
+from infra.aws.functions.scaler import handler as scaler_handler
 from infra.aws.functions.scaler import services as scaler_services
-from tests.contract.aws.template import PARTS, container, listed, of_type, one, secrets, statements, tasks, variables
+from tests.contract.aws.template import (
+    PARTS,
+    RESOURCES,
+    container,
+    listed,
+    of_type,
+    one,
+    secrets,
+    statements,
+    tasks,
+    variables,
+)
 
 
 def wide(resource: Any) -> bool:
     return bool(resource == "*" or (isinstance(resource, str) and resource.endswith(":*")))
 
 
+# what AWS gives on everything or not at all
+NO_RESOURCE_LEVEL = {"ecr:GetAuthorizationToken"}
+
+
 def test_no_right_is_given_on_everything() -> None:
     given = list(statements())
-    assert len(given) > 8
+    assert len(given) > 15
     for whose, statement in given:
         assert statement["Effect"] == "Allow"
-        assert [action for action in listed(statement["Action"]) if "*" in action] == [], whose
-        assert [resource for resource in listed(statement["Resource"]) if wide(resource)] == [], whose
+        actions = set(listed(statement["Action"]))
+        assert [action for action in actions if "*" in action] == [], whose
+        if any(wide(resource) for resource in listed(statement["Resource"])):
+            assert actions <= NO_RESOURCE_LEVEL, whose
+    on_everything = {s["Action"] for _, s in given if any(wide(resource) for resource in listed(s["Resource"]))}
+    assert on_everything == NO_RESOURCE_LEVEL
+
+
+def test_every_right_is_written_here_and_in_no_policy_of_awss() -> None:
+    """One of AWS's is for everybody's repositories and logs, and AWS changes it. SAM gives one to a function without
+    a role."""
+    for key, resource in RESOURCES.items():
+        assert "ManagedPolicyArns" not in resource.properties, key
+        if resource.kind == "AWS::Serverless::Function":
+            assert "Policies" not in resource.properties
+            (part, role) = key[0], resource.properties["Role"]["Fn::GetAtt"][0]
+            assert RESOURCES[part, role].kind == "AWS::IAM::Role"
 
 
 @pytest.mark.parametrize("name", sorted(tasks()))
@@ -60,12 +91,19 @@ def test_passwords_fit_into_urls() -> None:
             assert secret.properties["GenerateSecretString"]["ExcludePunctuation"] is True, key
 
 
-@pytest.mark.parametrize("part", ["ControlPlane", "Egress", "Nodes"])
-def test_an_execution_role_reads_exactly_the_secrets_of_its_tasks(part: str) -> None:
+def execution(part: str, action: str) -> list[Any]:
+    """The resources on which the part's execution role may do it."""
     (policy,) = one(part, "ExecutionRole")["Policies"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Action"] == "secretsmanager:GetSecretValue"
-    given = {str(resource) for resource in listed(statement["Resource"])}
+    found = [s for s in policy["PolicyDocument"]["Statement"] if action in listed(s["Action"])]
+    return [resource for statement in found for resource in listed(statement["Resource"])]
+
+
+EXECUTION = pytest.mark.parametrize("part", ["ControlPlane", "Egress", "Nodes"])
+
+
+@EXECUTION
+def test_an_execution_role_reads_exactly_the_secrets_of_its_tasks(part: str) -> None:
+    given = {str(resource) for resource in execution(part, "secretsmanager:GetSecretValue")}
     needed = {
         re.sub(r"/node/\w+", "/node/*", str(source))
         for name, task in tasks().items()
@@ -75,12 +113,40 @@ def test_an_execution_role_reads_exactly_the_secrets_of_its_tasks(part: str) -> 
     assert given == needed
 
 
-def test_execution_roles_have_ecss_own_policy_and_no_more() -> None:
-    for (_, name), role in of_type("AWS::IAM::Role").items():
-        managed = role.properties.get("ManagedPolicyArns", [])
-        own = "service-role/AmazonECSTaskExecutionRolePolicy"
-        assert [arn for arn in managed if not arn["Fn::Sub"].endswith(own)] == [], name
-        assert bool(managed) == (name == "ExecutionRole"), name
+@EXECUTION
+def test_an_execution_role_pulls_the_image_of_its_tasks_and_writes_their_log(part: str) -> None:
+    for action in ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"):
+        assert execution(part, action) == [{"Ref": "Repository"}]
+    image = PARTS[part].given["Image"]["Ref"].removesuffix("Image")
+    assert PARTS[part].given["Repository"] == {"Fn::GetAtt": ["Cluster", f"Outputs.{image}Repository"]}
+    assert PARTS["Cluster"].tree["Outputs"][f"{image}Repository"]["Value"] == repository(f"{image}Image")
+    assert execution(part, "logs:CreateLogStream") == execution(part, "logs:PutLogEvents") == [
+        {"Fn::GetAtt": ["Logs", "Arn"]}
+    ]  # fmt: skip
+
+
+def repository(parameter: str) -> dict[str, Any]:
+    """The ARN of the repository that an image comes from."""
+    behind_registry = {"Fn::Select": [1, {"Fn::Split": [".amazonaws.com/", {"Ref": parameter}]}]}
+    arn = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/${Name}"
+    return {"Fn::Sub": [arn, {"Name": {"Fn::Select": [0, {"Fn::Split": ["@", behind_registry]}]}}]}
+
+
+@pytest.mark.parametrize(
+    ("image", "accepted"),
+    [
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com/leadfleet/node@sha256:" + "a" * 64, True),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com/leadfleet/node:latest", False),
+        ("docker.io/library/node@sha256:" + "a" * 64, False),
+    ],
+)
+def test_an_image_is_named_by_digest_in_a_registry_of_awss(image: str, accepted: bool) -> None:
+    """The rights to pull it are made from its name, and a tag may be another image tomorrow."""
+    root = PARTS["(root)"].tree["Parameters"]
+    for parameter in ("ControlPlaneImage", "NodeImage", "EgressImage"):
+        assert bool(re.fullmatch(root[parameter]["AllowedPattern"], image)) is accepted
+    if accepted:
+        assert image.partition(".amazonaws.com/")[2].partition("@")[0] == "leadfleet/node"
 
 
 def test_the_control_plane_may_do_what_exports_do() -> None:
@@ -104,16 +170,24 @@ def test_the_control_plane_may_do_what_exports_do() -> None:
 
 
 def test_the_scaler_may_do_what_it_calls_and_touch_nodes_alone() -> None:
-    source = Path(scaler_services.__file__).read_text(encoding="utf-8")
-    called = {"ecs:" + "".join(map(str.title, name.split("_"))) for name in re.findall(r"_ecs\.(\w+)\(", source)}
-    mine = [statement for whose, statement in statements() if whose == "Scaler.Scaler"]
-    ecs = [statement for statement in mine if listed(statement["Action"])[0].startswith("ecs:")]
-    assert {action for statement in ecs for action in statement["Action"]} == called
-    (on,) = [statement["Resource"]["Fn::Sub"] for statement in ecs]
-    assert on.endswith(f":service/${{Cluster}}/{scaler_services.PREFIX}*")
+    mine = [statement for whose, statement in statements() if whose == "Scaler.Role"]
+    by_service = {listed(statement["Action"])[0].split(":")[0]: statement for statement in mine}
+    assert len(by_service) == len(mine) == 3
+    assert set(by_service["ecs"]["Action"]) == calls(scaler_services, "ecs", "_ecs")
+    assert by_service["ecs"]["Resource"]["Fn::Sub"].endswith(f":service/${{Cluster}}/{scaler_services.PREFIX}*")
     for service in (r for (part, _), r in of_type("AWS::ECS::Service").items() if part == "Nodes"):
         assert service.properties["ServiceName"]["Fn::Sub"].startswith(scaler_services.PREFIX)
-    assert [s["Resource"] for s in mine if s not in ecs] == [{"Ref": "ScalerKey"}]
+    assert set(by_service["secretsmanager"]["Action"]) == calls(scaler_handler, "secretsmanager", "secrets")
+    assert by_service["secretsmanager"]["Resource"] == {"Ref": "ScalerKey"}
+    assert by_service["logs"]["Resource"] == {"Fn::GetAtt": ["Logs", "Arn"]}
+    assert one("Scaler", "Scaler")["LoggingConfig"] == {"LogGroup": {"Ref": "Logs"}}
+
+
+def calls(module: Any, service: str, client: str) -> set[str]:
+    """The rights that a module's calls of a boto3 client need."""
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    names = re.findall(rf"(?<!\w){client}\.(\w+)\(", source)
+    return {f"{service}:" + "".join(map(str.title, name.split("_"))) for name in names}
 
 
 def test_the_scalers_key_opens_what_the_scaler_asks() -> None:
@@ -121,6 +195,13 @@ def test_the_scalers_key_opens_what_the_scaler_asks() -> None:
     assert all(scope in said for scope in SCALER_SCOPES)
     description = one("Identities", "ScalerKey")["Description"]
     assert all(scope in description for scope in SCALER_SCOPES)
+
+
+def test_nobody_may_query_the_leads_of_all_tenants_unless_an_operator_chose_so() -> None:
+    assert RESOURCES["Storage", "LeadsReaders"].body["Condition"] == "Read"
+    root = PARTS["(root)"].tree
+    assert root["Parameters"]["AthenaReaders"]["Default"] == "no"
+    assert root["Outputs"]["LeadsReaders"]["Condition"] == "Read"
 
 
 def test_whoever_queries_leads_reads_and_does_not_write_them() -> None:

@@ -18,6 +18,7 @@ OF_THE_PROXY = "kept by the egress proxies, which everything leaves through"
 LEFT: dict[str, dict[str, str]] = {
     "ControlPlane": {
         "s3_endpoint": "absent means AWS itself",
+        "s3_public_endpoint": "clients reach the bucket at AWS, as we do",
         "state": "the image sets it",
         "auth": "on, and it could not be off on this address",
         "egress_allow": "nothing that is not public is to be reached",

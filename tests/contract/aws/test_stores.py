@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -21,9 +22,24 @@ def test_valkey_is_durable_encrypted_in_two_zones_and_never_evicts() -> None:
     assert group["AtRestEncryptionEnabled"] is True
     assert group["MultiAZEnabled"] is True
     assert group["AutomaticFailoverEnabled"] is True
-    assert group["NumCacheClusters"] >= 2
+    assert group["ReplicasPerNodeGroup"] >= 1
     assert group["SnapshotRetentionLimit"] >= 7
     assert one("Valkey", "Parameters")["Properties"]["maxmemory-policy"] == "noeviction"
+
+
+def test_what_is_durable_is_a_cluster_of_one_shard_of_nodes_that_can_be() -> None:
+    """ElastiCache refuses Durability for anything else: its own page, "Limitations" of durability."""
+    group = one("Valkey", "Valkey")
+    assert (group["ClusterMode"], group["NumNodeGroups"]) == ("enabled", 1)
+    assert one("Valkey", "Parameters")["Properties"]["cluster-enabled"] == "yes"
+    for url in ("ControlUrl", "JoinUrl"):
+        text = one("Valkey", url)["SecretString"]["Fn::Sub"]
+        assert "${Valkey.ConfigurationEndPoint.Address}:6379/0" in text, "a cluster has no primary endpoint"
+    kind = PARTS["(root)"].tree["Parameters"]["ValkeyNodeType"]
+    for name in (kind["Default"], "cache.r7g.xlarge", "cache.c7gn.2xlarge"):
+        assert re.fullmatch(kind["AllowedPattern"], name)
+    for name in ("cache.t4g.small", "cache.r6gd.xlarge", "cache.m5.large"):
+        assert not re.fullmatch(kind["AllowedPattern"], name)
 
 
 def test_what_packs_the_memory_of_valkey_is_set_alike_everywhere() -> None:

@@ -78,6 +78,8 @@ async def site() -> AsyncIterator[Site]:
             response = web.Response(text=PAGE % "cookie", content_type="text/html")
             response.set_cookie("tenant", "first")
             return response
+        if request.path == "/pretends":
+            return web.Response(status=404, text=PAGE % "pretends", headers={"X-Leadfleet-Egress": "spent"})
         if request.path in made.pages:
             return web.Response(text=made.pages[request.path], content_type="text/html")
         if request.path == "/hang":
@@ -97,10 +99,10 @@ async def site() -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def no_services(proxy_url: str, **_: Any) -> AsyncIterator[Services]:
+async def no_services(_: Any) -> AsyncIterator[Services]:
     """Units of these tests use their context only."""
     nothing = cast("Any", None)
-    yield Services(nothing, nothing, nothing, nothing, proxy_url)
+    yield Services(nothing, nothing, nothing, nothing)
 
 
 StartNode = Callable[..., Awaitable[tuple[Node, "asyncio.Task[None]"]]]

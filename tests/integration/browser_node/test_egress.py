@@ -13,8 +13,8 @@ from browser_node.scraping.runner import run_unit
 from browser_node.scraping.services import open_services
 from browser_node.scraping.types import Services, UnitResult
 from fleet.credentials import node_key
-from fleet.messages import Run
-from fleet.model import Outcome
+from fleet.messages import Goodbye, Register, Run, SlotChange, UnitEnd
+from fleet.model import Outcome, SlotState
 from tests.fakes.fake_control import FakeControl
 from tests.integration.browser_node.conftest import NODE, Site, StartNode
 from tests.integration.egress.process import SECRET, Process
@@ -42,19 +42,25 @@ def log_of(control: FakeControl, order: Run) -> list[dict[str, Any]]:
     return [event["data"] for batch in control.batches(order) for event in batch.events if event["kind"] == "log"]
 
 
+async def ready(control: FakeControl, boot_is_not: str = "") -> str:
+    """Wait until a registration's slot is offered; its boot."""
+    offered = await control.hear(SlotChange, lambda m: m.state == SlotState.FREE and m.boot != boot_is_not)
+    return offered.boot
+
+
 async def test_what_chrome_and_the_agent_ask_for_is_the_units_and_each_unit_has_its_own_share(
     start_node: StartNode, control: FakeControl, process: Process, site: Site
 ) -> None:
     control.egress_key = node_key(SECRET, NODE)
     await start_node(spend, egress_proxy=f"127.0.0.1:{process.port}", node_id=NODE)
+    await ready(control)
     orders = []
     for path in ("first", "second"):  # 700 KB each: with one share for both the second one would not fit
         orders.append(await control.run(NODE, f"http://www.site.test/{path}"))
         assert (await control.ended(orders[-1])).outcome == Outcome.COMPLETED
 
     def seen() -> list[dict[str, Any]] | None:
-        # Chrome asks for a page's icon when it likes, and behind the end of its unit that is nobody's
-        lines = [line for line in process.lines if line.get("host") == "www.site.test" and line["unit"] != "-"]
+        lines = [line for line in process.lines if line.get("host") == "www.site.test"]
         return lines if len(lines) >= 4 else None
 
     lines = await wait_until(seen, description="two connections of each unit")
@@ -73,17 +79,67 @@ async def test_a_unit_that_meets_its_cap_says_so_and_does_not_hang(
     await start_node(run_unit, open_services, egress_allow=site.allowance, egress_unit_mb=1)
     order = await control.run(NODE, "http://www.site.test/")
     await control.ended(order, 60)
-    spent = "cap: the unit has moved 1 MB"
+    spent = "the unit has moved as many bytes as it may"
     log = [(line["message"], line.get("code")) for line in log_of(control, order)]
-    assert (f"the egress proxy cut or refused a connection: {spent}", "egress_cap") in log
+    told = [message for message, code in log if code == "egress_cap" and message.startswith("the egress proxy cut")]
+    assert told == [f"the egress proxy cut or refused a connection: {spent}"], "once"
     assert (f"Left out a page: http://www.site.test/contact was not reached: {spent}", "egress_cap") in log
 
 
-async def test_a_node_without_its_key_fails_its_units_in_words(
+async def test_a_site_that_speaks_in_the_proxys_name_is_believed_nothing(
+    start_node: StartNode, control: FakeControl, site: Site
+) -> None:
+    await start_node(run_unit, open_services, egress_allow=site.allowance)
+    order = await control.run(NODE, "http://www.site.test/pretends", options={"respect_robots": False})
+    end = await control.ended(order, 60)
+    assert (end.outcome, end.error) == (Outcome.FAILED, "http_404")
+
+
+async def test_a_tenant_learns_no_address_of_ours(start_node: StartNode, control: FakeControl) -> None:
+    await start_node(run_unit, open_services)
+    for scheme in ("http", "https"):
+        order = await control.run(NODE, f"{scheme}://localhost:8443/", options={"respect_robots": False})
+        end = await control.ended(order, 60)
+        assert end.error == "refused_address"
+        assert end.detail.endswith(" was not reached: it is not a web site on the public Internet")
+
+
+# A further proxy that has to know the node.
+
+
+async def test_a_node_that_is_not_known_takes_no_units_and_asks_for_its_key_again(
     start_node: StartNode, control: FakeControl, process: Process
 ) -> None:
+    control.egress_key = node_key("the secret of another proxy", NODE)
     await start_node(run_unit, open_services, egress_proxy=f"127.0.0.1:{process.port}", node_id=NODE)
-    order = await control.run(NODE, "https://www.site.test/", options={"respect_robots": False})
-    end = await control.ended(order, 60)
-    assert end.outcome == Outcome.FAILED
-    assert "the egress proxy does not know this node: no Proxy-Authorization was sent" in end.detail
+    (first,) = control.of(Register)
+    assert [slot["port"] for slot in first.slots] == [0], "a slot without a way out is not offered"
+    await control.hear(Goodbye)
+    assert control.of(SlotChange) == []
+    order = await control.run(NODE, "https://www.site.test/", boot=first.boot)  # one that was on its way
+    control.egress_key = node_key(SECRET, NODE)
+    boot = await ready(control)
+    assert boot != first.boot
+    assert not [end for end in control.of(UnitEnd) if end.unit == order.unit and end.outcome == Outcome.FAILED]
+
+
+async def test_units_go_back_at_no_cost_when_the_proxys_secret_has_changed(
+    start_node: StartNode, control: FakeControl, process: Process, site: Site
+) -> None:
+    control.egress_key = node_key(SECRET, NODE)
+    await start_node(run_unit, open_services, egress_proxy=f"127.0.0.1:{process.port}", node_id=NODE)
+    before = await ready(control)
+    secret = "the secret that came after it"
+    await process.stop()
+    after = await Process.start(bind=f"127.0.0.1:{process.port}", allow=site.allowance, secret=secret)
+    try:
+        control.egress_key = node_key(secret, NODE)
+        order = await control.run(NODE, "http://www.site.test/")
+        assert (await control.ended(order, 60)).outcome == Outcome.RETURNED
+        goodbye = await control.hear(Goodbye)
+        assert (goodbye.boot, goodbye.reason) == (before, "the egress proxy does not know this node")
+        boot = await ready(control, before)
+        again = await control.run(NODE, "http://www.site.test/", boot=boot)
+        assert (await control.ended(again, 60)).outcome == Outcome.COMPLETED
+    finally:
+        await after.stop()

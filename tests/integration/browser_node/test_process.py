@@ -90,12 +90,12 @@ async def test_kill_9_takes_the_chromes_along_and_the_next_run_cleans_up(agent: 
     await process.wait()
     await wait_until(lambda: _gone(leaders[0]), 10, "Chrome to die with its agent")
     assert (agent.state / "slots" / "0").exists()
-    left = set((agent.state / "tmp").glob("*"))
-    assert left, "the driver's files"
+    left = agent.state / "tmp" / "left"  # as the driver leaves files, unless it sees our end in time to remove them
+    left.touch()
     await agent.start()
     await control.registered(boot_is_not=first.boot)
     assert _gone(members[-1])
-    assert not left & set((agent.state / "tmp").glob("*"))
+    assert not left.exists()
 
 
 async def test_no_other_process_is_touched(agent: Agent, control: FakeControl) -> None:

@@ -18,6 +18,7 @@ from browser_node.scraping.fetch import fetch
 from browser_node.settings import Settings
 from browser_node.way_out import WayOut
 from fleet.credentials import Holder, authorization, node_key
+from fleet.refusals import Category
 from tests.integration.browser_node.conftest import Site
 from tests.integration.egress.process import SECRET, Process, say
 from tests.support import REPOSITORY, wait_until
@@ -60,21 +61,27 @@ async def let_go(writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ("", b"no Proxy-Authorization was sent"),
-        ("Proxy-Authorization: Basic eDp5\r\n", b"the user is not node.unit.fence"),
-        (proof(UNIT, "another secret than theirs"), b"the password of node n1 is not of this proxy's secret"),
-        (f"Proxy-Authorization: {authorization(node_key(SECRET, 'n2'), UNIT)}\r\n", b"the password of node n1"),
+        ("", "no Proxy-Authorization was sent"),
+        ("Proxy-Authorization: Basic eDp5\r\n", "the user is not node.unit.fence"),
+        (proof(UNIT, "another secret than theirs"), "the password of node n1 is not of this proxy's secret"),
+        (f"Proxy-Authorization: {authorization(node_key(SECRET, 'n2'), UNIT)}\r\n", "the password of node n1"),
     ],
 )
-async def test_who_proves_nothing_is_told_why_and_connects_nowhere(
-    process: Process, site: Site, fields: str, reason: bytes
-) -> None:
-    for request in (get("http://a.site.test/", fields), f"CONNECT a.site.test:443 HTTP/1.1\r\n{fields}\r\n".encode()):
+async def test_who_proves_nothing_connects_nowhere(process: Process, site: Site, fields: str, reason: str) -> None:
+    for request in (get("http://a.site.test/", fields), f"CONNECT a.site.test:443 HTTP/1.1\r\n{fields}\r\n".encode(),
+                    f"GET /proof HTTP/1.1\r\n{fields}\r\n".encode()):  # fmt: skip
         answer = await say(process.port, request)
         assert answer.startswith(b"HTTP/1.1 407 Proxy Authentication Required\r\n")
-        assert b"X-Leadfleet-Egress: " + reason in answer
+        assert b"X-Leadfleet-Egress: unproven\r\n" in answer
         assert b'Proxy-Authenticate: Basic realm="egress"' in answer
     assert site.asked == []
+    assert all(line["reason"].startswith(reason) for line in await process.logged("access", 3))
+
+
+async def test_who_proves_it_is_told_so(process: Process) -> None:
+    answer = await say(process.port, f"GET /proof HTTP/1.1\r\n{proof(UNIT)}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert UNIT.user.encode() in answer
 
 
 async def test_who_proves_it_gets_through_and_the_proof_does_not_go_on(process: Process, site: Site) -> None:
@@ -130,7 +137,9 @@ async def test_past_its_connections_a_unit_is_refused_and_another_one_is_not(pro
     held = [await hold(process, UNIT) for _ in range(3)]
     answer = await say(process.port, get("http://a.site.test/", proof(UNIT)))
     assert answer.startswith(b"HTTP/1.1 429 ")
-    assert b"X-Leadfleet-Egress: cap: the unit has 3 connections open" in answer
+    assert b"X-Leadfleet-Egress: cap\r\n" in answer
+    (line,) = await process.logged("access")
+    assert line["reason"] == "the unit has 3 connections open"
     assert b" 200 " in await say(process.port, get("http://a.site.test/", proof(OTHER)))
     for _, writer in held:
         await let_go(writer)
@@ -148,9 +157,9 @@ async def test_past_its_bytes_a_unit_is_cut_and_then_refused(process: Process, s
     await process.logged("access", 2)
     answer = await say(process.port, get("http://a.site.test/", proof(UNIT)))
     assert answer.startswith(b"HTTP/1.1 429 ")
-    assert b"X-Leadfleet-Egress: cap: the unit has moved 1 MB" in answer
+    assert b"X-Leadfleet-Egress: spent\r\n" in answer
     verdicts = [(line["verdict"], line["reason"]) for line in await process.logged("access", 3)]
-    spent = "cap: the unit has moved 1 MB"
+    spent = "the unit has moved 1 MB"
     assert verdicts == [("passed", ""), ("cut", spent), ("refused", spent)]
     assert b" 200 " in await say(process.port, get("http://a.site.test/", proof(OTHER)))
 
@@ -162,7 +171,7 @@ async def test_a_connection_lives_for_so_long(site: Site) -> None:
         assert await asyncio.wait_for(reader.read(), 60) == b""
         await let_go(writer)
         (line,) = await process.logged("access")
-        assert (line["verdict"], line["reason"]) == ("cut", "cap: a connection lives 0.3 s at most")
+        assert (line["verdict"], line["reason"]) == ("cut", "a connection lives 0.3 s at most")
     finally:
         await process.stop()
 
@@ -172,7 +181,9 @@ async def test_a_node_has_so_many_connections_whatever_its_units_are_called(site
     try:
         held = [await hold(process, UNIT), await hold(process, OTHER)]
         answer = await say(process.port, get("http://a.site.test/", proof(Holder("n1"))))
-        assert b"X-Leadfleet-Egress: cap: the node has 2 connections open" in answer
+        assert b"X-Leadfleet-Egress: cap\r\n" in answer
+        (line,) = await process.logged("access")
+        assert line["reason"] == "n1 has 2 connections open"
         assert b" 200 " in await say(process.port, get("http://a.site.test/", proof(Holder("n2"))))
         for _, writer in held:
             await let_go(writer)
@@ -242,8 +253,8 @@ def _run(**environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 async def way_out(process: Process) -> AsyncIterator[WayOut]:
     way_out = WayOut(Settings(node_id="n1", slots=2, egress_proxy=f"127.0.0.1:{process.port}"))
-    way_out.key = node_key(SECRET, "n1")
     await way_out.start()
+    assert await way_out.prove(node_key(SECRET, "n1"))
     yield way_out
     await way_out.stop()
 
@@ -251,26 +262,29 @@ async def way_out(process: Process) -> AsyncIterator[WayOut]:
 async def test_an_agent_goes_through_it_as_the_unit_of_the_slot(process: Process, way_out: WayOut, site: Site) -> None:
     capped: list[str] = []
     way_out.slots[1].lend(UNIT.unit, UNIT.fence, capped.append)
+    url, proxy_url = "http://a.site.test/unit", f"http://{way_out.slots[1].address}"
     async with aiohttp.ClientSession() as http:
-        for listener, path in ((way_out.slots[1], "unit"), (way_out.node, "node")):
-            url = f"http://a.site.test/{path}"
-            assert (await fetch(http, url, proxy_url=f"http://{listener.address}", limit=1000)).status == 200
-    way_out.slots[1].free()
-    assert site.asked == ["GET a.site.test/unit", "GET a.site.test/node"]
-    lines = await process.logged("access", 2)
-    assert {(line["node"], line["unit"], line["fence"]) for line in lines} == {("n1", UNIT.unit, 1234), ("n1", "-", 0)}
+        assert (await fetch(http, url, proxy_url=proxy_url, limit=1000)).status == 200
+        way_out.slots[1].free()
+        (line,) = await process.logged("access")
+        assert (line["node"], line["unit"], line["fence"]) == ("n1", UNIT.unit, 1234)
+        with pytest.raises(VisitFailed, match="no_way_out"):
+            await fetch(http, url, proxy_url=proxy_url, limit=1000)
+    assert site.asked == ["GET a.site.test/unit"]
     assert capped == []
+    assert len([line for line in process.lines if line["event"] == "access"]) == 1, "it is not even asked"
 
 
-async def test_what_it_refuses_the_agent_refuses_in_its_words(way_out: WayOut) -> None:
-    """Names are looked up there alone: the agent's own rules would have refused in the same words."""
+async def test_what_it_refuses_the_agent_refuses_too(way_out: WayOut) -> None:
+    """Names are looked up there alone."""
     listener = way_out.slots[0]
+    listener.lend(UNIT.unit, UNIT.fence, lambda words: None)
     port = int(listener.address.rpartition(":")[2])
     for request in (get("http://127.0.0.1:8000/"), b"CONNECT localhost:8443 HTTP/1.1\r\n\r\n"):
         answer = await say(port, request)
         assert answer.startswith(b"HTTP/1.1 403 ")
-        assert b"X-Leadfleet-Egress: refused non-public address" in answer
-    assert listener.refusal("localhost").startswith("refused non-public address")
+        assert b"X-Leadfleet-Egress: forbidden\r\n" in answer
+    assert listener.refusal("localhost") is Category.FORBIDDEN
     async with aiohttp.ClientSession() as http:
         with pytest.raises(VisitFailed) as failed:
             await fetch(http, "http://nowhere.invalid/", proxy_url=f"http://{listener.address}", limit=1000)
@@ -291,21 +305,29 @@ async def test_a_cap_that_it_keeps_is_told_to_the_unit_once(way_out: WayOut, sit
             with pytest.raises(VisitFailed) as failed:
                 await fetch(http, "http://a.site.test/", proxy_url=proxy_url, limit=1000)
             assert (failed.value.code, failed.value.retryable) == ("egress_cap", False)
-    assert capped == ["cap: the unit has moved 1 MB"]
-    assert listener.refusal("any.example") == "cap: the unit has moved 1 MB"
+    assert capped == ["the unit has moved as many bytes as it may"]
+    assert listener.refusal("any.example") is Category.SPENT
 
 
-async def test_an_agent_without_its_key_hears_why_and_is_asked_for_no_password(way_out: WayOut) -> None:
-    way_out.key = ""
-    port = int(way_out.node.address.rpartition(":")[2])
-    answer = await say(port, get("http://a.site.test/"))
+@pytest.mark.parametrize("key", ["", node_key("the secret that was before", "n1")])
+async def test_an_agent_that_is_not_known_notices_and_is_asked_for_no_password(way_out: WayOut, key: str) -> None:
+    assert not way_out.unknown.is_set()
+    assert not await way_out.prove(key)
+    way_out.unknown.clear()
+    way_out.slots[0].lend(UNIT.unit, UNIT.fence, lambda words: None)
+    answer = await say(int(way_out.slots[0].address.rpartition(":")[2]), get("http://a.site.test/"))
     assert answer.startswith(b"HTTP/1.1 502 ")
-    assert b"X-Leadfleet-Egress: the egress proxy does not know this node: no Proxy-Authorization was sent" in answer
+    assert b"X-Leadfleet-Egress: no_way_out\r\n" in answer
     assert b"Proxy-Authenticate" not in answer
+    assert way_out.unknown.is_set()
+    assert await way_out.prove(node_key(SECRET, "n1"))
+    assert not way_out.unknown.is_set()
 
 
 async def test_a_proxy_that_is_away_is_the_reason(process: Process, way_out: WayOut) -> None:
     await process.stop()
-    answer = await say(int(way_out.node.address.rpartition(":")[2]), get("http://a.site.test/"))
+    way_out.slots[0].lend(UNIT.unit, UNIT.fence, lambda words: None)
+    answer = await say(int(way_out.slots[0].address.rpartition(":")[2]), get("http://a.site.test/"))
     assert answer.startswith(b"HTTP/1.1 502 ")
-    assert b"takes no connection" in answer
+    assert b"X-Leadfleet-Egress: no_way_out\r\n" in answer
+    assert await way_out.prove("any key"), "a proxy that cannot be asked says nothing about the key"

@@ -151,7 +151,7 @@ def test_an_answer_that_has_become_private_is_refused(trap: World) -> None:
     with proxy_in(trap, ("-c", FORGETS_NAMES)):
         for vector in (v for v in ALL if v.name.startswith("public, then")):
             assert trap.ask(_plain(vector)).endswith(b"arrived")
-            assert b"X-Leadfleet-Egress: refused non-public address" in trap.ask(_plain(vector))
+            assert b"X-Leadfleet-Egress: forbidden\r\n" in trap.ask(_plain(vector))
     assert trap.arrivals() == []
 
 

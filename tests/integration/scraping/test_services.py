@@ -105,7 +105,7 @@ async def test_the_nodes_services_open_and_close() -> None:
         asked.append(host)
         return True
 
-    async with open_services("", is_ours=is_ours, refusal=lambda _: "") as services:
+    async with open_services(is_ours) as services:
         for netloc in ("x.test", "x.test:8080", "[::1]", "[::1]:81"):
             async with services.politeness.turn(netloc):
                 pass
@@ -116,5 +116,5 @@ async def test_the_nodes_services_open_and_close() -> None:
 
 @pytest.mark.parametrize("check_mx", [False, True])
 async def test_mail_domains_are_asked_for_only_on_request(*, check_mx: bool) -> None:
-    async with open_services("", is_ours=lambda _: False, refusal=lambda _: "", check_mx=check_mx) as services:
+    async with open_services(lambda _: False, check_mx=check_mx) as services:
         assert isinstance(services.extractor, DeliverableOnly) == check_mx

@@ -15,7 +15,7 @@ UNIT, OTHER, NOBODY = Holder("n1", "tsk_a.0", 1), Holder("n1", "tsk_b.0", 2), Ho
 def test_a_unit_has_so_many_connections_and_another_one_has_its_own() -> None:
     counted = Shares(Limits(unit_connections=2))
     first, _ = counted.take(UNIT), counted.take(UNIT)
-    with pytest.raises(Refused, match="cap: the unit has 2 connections open") as refused:
+    with pytest.raises(Refused, match="the unit has 2 connections open") as refused:
         counted.take(UNIT)
     assert refused.value.status == 429
     counted.take(OTHER)
@@ -27,18 +27,27 @@ def test_a_node_has_so_many_whatever_its_units_are_called() -> None:
     counted = Shares(Limits(node_connections=2))
     counted.take(UNIT)
     counted.take(OTHER)
-    with pytest.raises(Refused, match="cap: the node has 2 connections open"):
+    with pytest.raises(Refused, match="n1 has 2 connections open"):
         counted.take(NOBODY)
     counted.take(Holder("n2"))
+
+
+def test_each_replica_of_the_control_plane_counts_as_a_node_and_not_as_a_unit() -> None:
+    counted = Shares(Limits(node_connections=2, unit_connections=1))
+    one, other = Holder.replica("r-1"), Holder.replica("r-2")
+    for replica in (one, one, other, other):
+        counted.take(replica)
+    with pytest.raises(Refused, match=r"control-plane\.replica-r-1\.0 has 2 connections open"):
+        counted.take(one)
 
 
 def test_a_unit_that_has_moved_its_bytes_gets_no_further_connection() -> None:
     counted = Shares(Limits(unit_bytes=2 << 20))
     share = counted.take(UNIT)
     assert share.moved(2 << 20) == ""
-    assert share.moved(1) == "cap: the unit has moved 2 MB"
+    assert share.moved(1) == "the unit has moved 2 MB"
     share.release()
-    with pytest.raises(Refused, match="cap: the unit has moved 2 MB"):
+    with pytest.raises(Refused, match="the unit has moved 2 MB"):
         counted.take(UNIT)
     counted.take(Holder("n1", UNIT.unit, UNIT.fence + 1))
 

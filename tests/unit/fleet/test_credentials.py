@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from fleet.credentials import BadCredentials, Holder, authorization, holder_of, node_key
+from fleet.credentials import CONTROL_PLANE, BadCredentials, Holder, authorization, holder_of, node_key
 
 SECRET = "a secret of the tests"
 UNIT = Holder("n1", "tsk_01hv0000000000000000000000.3", 1234)
@@ -16,7 +16,7 @@ def basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-@pytest.mark.parametrize("holder", [UNIT, Holder("n1"), Holder("a-b_c", "-", 7)])
+@pytest.mark.parametrize("holder", [UNIT, Holder("n1"), Holder("a-b_c", "-", 7), Holder.replica("r-1_a")])
 def test_a_node_proves_its_units(holder: Holder) -> None:
     assert holder_of([SECRET], authorization(node_key(SECRET, holder.node), holder)) == holder
 
@@ -46,6 +46,19 @@ def test_while_the_secret_is_changed_both_are_taken() -> None:
 def test_the_secret_does_not_prove_a_node_by_itself() -> None:
     with pytest.raises(BadCredentials):
         holder_of([SECRET], authorization(SECRET, UNIT))
+
+
+def test_a_replica_is_a_machine_of_its_own_and_no_unit() -> None:
+    one, other = Holder.replica("r-1"), Holder.replica("r-2")
+    assert (one.node, one.is_unit, UNIT.is_unit, Holder("n1").is_unit) == (CONTROL_PLANE, False, True, False)
+    assert len({one.machine, other.machine, UNIT.machine}) == 3
+    assert UNIT.machine == Holder("n1").machine == "n1"
+
+
+def test_a_node_is_no_replica() -> None:
+    pretended = Holder("n1", "replica-r-1")
+    with pytest.raises(BadCredentials, match="the node n1 has no replicas"):
+        holder_of([SECRET], authorization(node_key(SECRET, "n1"), pretended))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,15 @@ def test_a_setting_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     assert "the other" not in str(told.value)
 
 
+@pytest.mark.parametrize("content", ["", "\n", " \n"])
+def test_a_file_without_a_value_is_refused(tmp_path: Path, content: str) -> None:
+    """It is what a machine leaves that stopped while the file was written."""
+    file = tmp_path / "secret"
+    file.write_text(content)
+    with pytest.raises(BadSettingFile, match=f"LEADFLEET_SECRET_FILE: {file} is empty"):
+        from_files({"LEADFLEET_SECRET_FILE": str(file)})
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "secret"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from infra.bootstrap.console import SetupError
 from infra.containers import project, secrets
 from tests.support import REPOSITORY
 
@@ -51,6 +55,25 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     before = texts(tmp_path)
     assert not secrets.prepare(tmp_path)
     assert before == texts(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["", "\n", None])
+def test_secrets_that_are_not_whole_are_told_with_the_way_out(tmp_path: Path, left: str | None) -> None:
+    secrets.prepare(tmp_path)
+    (tmp_path / "join_url").unlink()
+    if left is not None:
+        (tmp_path / "join_url").write_text(left)
+    with pytest.raises(SetupError, match=r"join_url is (empty|not there): `make stack-down`, remove"):
+        secrets.prepare(tmp_path)
+
+
+def test_containers_may_read_them_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        secrets.prepare(tmp_path / "secrets")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "secrets").iterdir()} == {0o644}
 
 
 def test_the_base_images_are_those_that_are_named() -> None:

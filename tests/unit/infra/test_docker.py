@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.bootstrap import apt, docker
+from infra.bootstrap.console import SetupError
 from infra.bootstrap.docker import EngineMissing
+from infra.containers.project import ensure_base_images
 
 
 @pytest.fixture
@@ -66,8 +68,48 @@ def test_an_engine_that_ends_at_once_is_told_with_its_words(programs: Path, monk
     if os.geteuid() != 0:
         pytest.skip("only root may start one")
     program(programs, "docker", '[ "$1" = compose ]')
-    program(programs, "debootstrap", "exit 0")
     program(programs, "dockerd", "echo no storage driver fits >&2; exit 1")
     with pytest.raises(EngineMissing, match="ended at once") as told, docker.engine():
         pytest.fail("it does not run")
     assert "no storage driver fits" in str(told.value)
+
+
+NO_REGISTRY = "dial tcp: lookup registry.example: no such host"
+
+
+@pytest.fixture
+def cut_off(programs: Path) -> Path:
+    """An engine that runs, has no image and reaches no registry."""
+    program(programs, "docker", f'[ "$1" = pull ] && echo "{NO_REGISTRY}" >&2; [ "$1" = info ]')
+    return programs
+
+
+def test_without_a_registry_it_says_why_and_makes_the_images_out_of_packages(
+    cut_off: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the engine is another's, which runs already: debootstrap may be missing all the same."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(apt, "install", lambda *packages: program(cut_off, *packages, "exit 0") is None)
+    program(cut_off, "sh", f'echo "$1" >{cut_off}/ran')
+    assert docker.ensure_running() is None
+    ensure_base_images()
+    said = capsys.readouterr().out
+    assert NO_REGISTRY in said
+    assert "out of Debian's packages instead" in said
+    assert (cut_off / "ran").read_text().endswith("infra/base_images.sh\n")
+    assert (cut_off / "debootstrap").exists()
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_where_they_cannot_be_made_either_both_ways_out_are_told(
+    cut_off: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], root: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    with pytest.raises(SetupError, match="either let the engine reach an image registry, or on Debian"):
+        ensure_base_images()
+    assert NO_REGISTRY in capsys.readouterr().out
+
+
+def test_images_that_are_there_or_come_are_not_made(programs: Path) -> None:
+    program(programs, "docker", '[ "$1" = pull ] || [ "$3" = debian:bookworm-20260918-slim ]')
+    ensure_base_images()

@@ -18,15 +18,20 @@ TIMEOUT_S = 10
 PAGE = 500
 """The most that one answer tells of."""
 
+UNKNOWN_KEY = 401
+
 HOLDS_A_UNIT = frozenset({"leased", "releasing"})
 """States of a slot that runs a unit, or was told to let go of one and has not said that it did."""
 
 
 class ControlPlane:
-    """Asks with an API key of the scopes ``fleet:read`` and ``fleet:write``. Raises OSError while nobody answers."""
+    """Asks with an API key of the scopes ``fleet:read`` and ``fleet:write``. Raises OSError while nobody answers.
 
-    def __init__(self, url: str, key: str) -> None:
-        self._url, self._key = url.rstrip("/"), key
+    ``keys`` are tried in this order: while the key is rotated, replicas know the new one, the old one, or both.
+    """
+
+    def __init__(self, url: str, *keys: str) -> None:
+        self._url, self._keys = url.rstrip("/"), keys
 
     def gauges(self) -> dict[str, Any]:
         """The fleet's numbers: units and slots by state, totals."""
@@ -61,19 +66,25 @@ class ControlPlane:
                 return
 
     def _ask(self, method: str, path: str, *, also: int = 200) -> dict[str, Any]:
-        """The answer's JSON; ``also`` is a status that is one, beside 200."""
-        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        """The answer's JSON; ``also`` is a status that is one, beside those of success."""
+        status, said = self._call(method, path)
+        while status == UNKNOWN_KEY and len(self._keys) > 1:
+            self._keys = self._keys[1:]
+            status, said = self._call(method, path)
+        if status >= 300 and status != also:
+            raise ConnectionError(f"{method} {path}: {status} {said[:200]!r}")
+        answered: dict[str, Any] = json.loads(said)
+        return answered
+
+    def _call(self, method: str, path: str) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {self._keys[0]}", "Accept": "application/json"}
         request = urllib.request.Request(self._url + path, method=method, headers=headers)  # noqa: S310 - ours
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                said = answer.read()
+                return answer.status, answer.read()
         except urllib.error.HTTPError as exc:
             with exc:
-                if exc.code != also:
-                    raise ConnectionError(f"{method} {path}: {exc.code} {exc.read(200)!r}") from exc
-                said = exc.read()
-        answered: dict[str, Any] = json.loads(said)
-        return answered
+                return exc.code, exc.read()
 
 
 def work_of(gauges: dict[str, Any]) -> Work:

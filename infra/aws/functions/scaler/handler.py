@@ -1,7 +1,8 @@
 """One look a minute: tell CloudWatch how much waits, start nodes for it, and let go of those nobody needs.
 
-Nothing is remembered between two calls. What was begun and not finished is seen by the next one: a node that is
-drained and still runs is stopped when it holds no lease.
+Nothing is remembered between two calls but the tag of a service whose node is missing. What was begun and not finished
+is seen by the next look: a node that is drained and still runs is stopped when it holds no lease. A look ends before
+the next one is due, and whatever it waits for comes last; two at once would decide the same.
 """
 
 from __future__ import annotations
@@ -9,31 +10,44 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from .control_plane import ControlPlane, work_of
-from .decision import Node, backlog_per_slot, decide
-from .services import Services
+from .decision import Plan, backlog_per_slot, decide
+from .services import Service, Services
 
 LOOK_AGAIN_S = 2
 """A node that has handed back its last unit ends by itself within seconds, and ECS would start it again."""
+
+LAST_CALLS_S = 15
+"""Before Lambda ends us, in which the last call must have returned."""
 
 
 def handle(_event: object, context: Any) -> dict[str, Any]:
     """Lambda's entry. Raises when the control plane or ECS does not answer; nothing has been changed then."""
     import boto3  # part of Lambda's runtime
 
-    key = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["KEY_SECRET"])["SecretString"]
     return look(
-        ControlPlane(os.environ["API_URL"], key),
+        ControlPlane(os.environ["API_URL"], *keys(boto3.client("secretsmanager"), os.environ["KEY_SECRET"])),
         Services(boto3.client("ecs"), os.environ["CLUSTER"], os.environ["NODE_IDS"].split(",")),
         fleet=os.environ["FLEET"],
         least=int(os.environ["LEAST_NODES"]),
         slots=int(os.environ["SLOTS"]),
-        # seconds before Lambda ends us, in which the last call must have returned
-        left=lambda: context.get_remaining_time_in_millis() / 1000 - 15,
+        left=lambda: context.get_remaining_time_in_millis() / 1000 - LAST_CALLS_S,
     )
+
+
+def keys(secrets: Any, secret: str) -> list[str]:
+    """The API key, and the one before it, which is good until a replica has stored the new one."""
+    held = secrets.list_secret_version_ids(SecretId=secret)["Versions"]
+    stages = {stage for version in held for stage in version.get("VersionStages", ())}
+    return [
+        secrets.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
+        for stage in ("AWSCURRENT", "AWSPREVIOUS")
+        if stage in stages
+    ]
 
 
 def look(
@@ -45,10 +59,18 @@ def look(
     slots: int,
     left: Callable[[], float],
 ) -> dict[str, Any]:
-    """One look, and what it did."""
-    gauges, desired, nodes = control_plane.gauges(), services.desired(), control_plane.nodes()
+    """One look, and what it did. ``left`` says how many seconds there are to wait in."""
+    gauges, known, nodes = control_plane.gauges(), services.all(), control_plane.nodes()
+    now = datetime.now(UTC)
     work = work_of(gauges)
-    plan = decide(work, nodes, desired, least=least, slots=slots)
+    plan = decide(
+        work,
+        nodes,
+        {node: service.desired for node, service in known.items()},
+        {node: now - service.missing_since for node, service in known.items() if service.missing_since},
+        least=least,
+        slots=slots,
+    )
     there = sum(gauges["slots"][state] for state in ("free", "leased", "releasing"))
     numbers = {
         "BacklogPerSlot": backlog_per_slot(work, there),
@@ -57,23 +79,28 @@ def look(
         "Slots": there,
         "Nodes": gauges["nodes"],
         "NodesWanted": plan.wanted,
-        "NodesStarted": sum(desired.values()),
+        "NodesStarted": sum(service.desired for service in known.values()),
+        "NodesGivenUp": len(plan.given_up),
         "DeadLetters": gauges["dead_letters"],
         "ResultsWaiting": gauges["results_waiting"],
         "DispatchStalled": int(control_plane.stalled()),
     }
     print(json.dumps(metrics(fleet, numbers, time.time())))
-    for node in plan.start:
-        services.start(node)
-    for node in plan.stop:
-        services.stop(node)
-    stopped = list(plan.stop)
+    _change(services, known, plan, now)
+    leaving = set(plan.draining)
     if plan.retire is not None:
         control_plane.drain(plan.retire)
-        if _is_empty(control_plane, plan.retire, left):
-            services.stop(plan.retire)
-            stopped.append(plan.retire)
-    done = {"started": list(plan.start), "stopped": stopped, "draining": plan.retire}
+        leaving.add(plan.retire)
+    stopped = list(plan.stop)
+    for node in _emptied(control_plane, leaving, left):
+        services.stop(node)
+        stopped.append(node)
+    done = {
+        "started": list(plan.start),
+        "stopped": stopped,
+        "draining": plan.retire,
+        "given_up": list(plan.given_up),
+    }
     if any(done.values()):
         print(json.dumps(done))
     return done
@@ -89,13 +116,31 @@ def metrics(fleet: str, numbers: dict[str, float], now: float) -> dict[str, Any]
     return {"_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [declared]}, "Fleet": fleet, **numbers}
 
 
-def _is_empty(control_plane: ControlPlane, name: str, left: Callable[[], float]) -> bool:
-    """Wait for the last lease of a draining node to end, while there is time."""
-    while True:
-        node: Node | None = next((node for node in control_plane.nodes() if node.name == name), None)
-        if node is None or node.state != "draining" or not node.leases:
+def _change(services: Services, known: Mapping[str, Service], plan: Plan, now: datetime) -> None:
+    # before it is started: else a look that ends here would have the next one give it up at once
+    for node in (*plan.found, *(node for node in plan.start if known[node].missing_since)):
+        services.forget(known[node])
+    for node in plan.start:
+        services.start(node)
+    for node in (*plan.stop, *plan.given_up):
+        services.stop(node)
+    for node in plan.missing:
+        services.miss(known[node], now)
+
+
+def _emptied(control_plane: ControlPlane, leaving: Collection[str], left: Callable[[], float]) -> Iterator[str]:
+    """Those of the draining nodes whose last lease ends while there is time."""
+    waited_for = set(leaving)
+    while waited_for:
+        known = {node.name: node for node in control_plane.nodes()}
+        for name in sorted(waited_for):
+            node = known.get(name)
+            if node is not None and node.state == "draining" and node.leases:
+                continue
+            waited_for.remove(name)
             # up again: it left before ECS was told, who started it anew. It may have work already, and is left alone
-            return node is None or node.state != "up"
-        if left() < LOOK_AGAIN_S:
-            return False
+            if node is None or node.state != "up":
+                yield name
+        if not waited_for or left() < LOOK_AGAIN_S:
+            return
         time.sleep(LOOK_AGAIN_S)

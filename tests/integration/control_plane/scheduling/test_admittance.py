@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from control_plane.scheduling.admittance import Admittance
+from control_plane.scheduling.admittance import USER_MEMORY, Admittance
 from control_plane.scheduling.limits import Limits
 from control_plane.scheduling.scripts import Scripts
 from fleet.keys import Keys, join_acl
@@ -118,6 +121,70 @@ async def test_a_name_in_use_is_not_taken_by_another_password(valkey: Redis, nod
         assert await node_user.ping()
     finally:
         await impostor.aclose()
+
+
+async def test_the_user_of_a_node_that_is_gone_is_removed(valkey: Redis, node_user: Redis) -> None:
+    """Its record is kept for a day, for people; its connections and its password end with the user."""
+    admittance = Admittance(valkey, KEYS, Scripts(valkey, KEYS, Limits()))
+    await valkey.zadd(KEYS.known(), {"n1": await _ms_ago(valkey, USER_MEMORY + timedelta(seconds=5))})
+    await node_user.time()
+    await admittance.see_off()
+    with pytest.raises(RedisError):  # its connection is closed
+        await node_user.time()
+    with pytest.raises(AuthenticationError):
+        await node_user.time()
+    assert await _users(valkey) == set()
+    await _knock(valkey, "n1", PASSWORD)
+    assert await node_user.time(), "it may come back by its name and password"
+
+
+async def test_the_user_of_a_node_that_the_store_knows_nothing_of_is_removed(valkey: Redis, node_user: Redis) -> None:
+    await valkey.delete(KEYS.known(), KEYS.node("n1"))
+    await Admittance(valkey, KEYS, Scripts(valkey, KEYS, Limits())).see_off()
+    assert await _users(valkey) == set()
+
+
+async def test_users_of_nodes_that_are_not_gone_stay(valkey: Redis, node_user: Redis) -> None:
+    """One that is live although nobody has read it for long, one that was just lost, one of another fleet."""
+    other = Keys("other")
+    await _knock(valkey, "n2", PASSWORD)
+    await valkey.execute_command("ACL", "SETUSER", "node-n3", "reset", "on", "#" + "0" * 64, *other.node_acl("n3"))
+    long_ago = await _ms_ago(valkey, USER_MEMORY * 3)
+    await valkey.zadd(KEYS.nodes(), {"n1": long_ago})
+    await valkey.zadd(KEYS.known(), {"n1": long_ago, "n2": await _ms_ago(valkey, USER_MEMORY - timedelta(seconds=60))})
+    await Admittance(valkey, KEYS, Scripts(valkey, KEYS, Limits())).see_off()
+    assert await _users(valkey) == {"node-n1", "node-n2", "node-n3"}
+    await valkey.acl_deluser("node-n2", "node-n3")
+
+
+async def test_who_knocks_while_it_is_seen_off_keeps_its_user(
+    valkey: Redis, node_user: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The knock comes between the look at the node and the removal of its user."""
+    await valkey.zadd(KEYS.known(), {"n1": 1})
+    execute = Pipeline.execute
+
+    async def late(pipe: Pipeline) -> Any:
+        monkeypatch.setattr(Pipeline, "execute", execute)
+        await _knock(valkey, "n1", PASSWORD)
+        return await pipe.execute()
+
+    monkeypatch.setattr(Pipeline, "execute", late)
+    await Admittance(valkey, KEYS, Scripts(valkey, KEYS, Limits())).see_off()
+    assert Pipeline.execute is execute, "the knock came"
+    assert await node_user.time()
+
+
+async def _ms_ago(valkey: Redis, ago: timedelta) -> float:
+    seconds, _ = await valkey.time()
+    return (seconds - ago.total_seconds()) * 1000
+
+
+async def _users(valkey: Redis) -> set[str]:
+    """Of nodes, of all fleets."""
+    return {
+        user for user in map(bytes.decode, await valkey.execute_command("ACL", "USERS")) if user.startswith("node-")
+    }
 
 
 @pytest.mark.parametrize("fields", [{}, {b"k": b"join"}, Join("N*", "0" * 64, "b").to_fields(),

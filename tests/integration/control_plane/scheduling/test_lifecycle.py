@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from control_plane.scheduling.scripts import Control
-from fleet.messages import Accepted, Cancel, Drain, Pause, Superseded
+from fleet.messages import Accepted, Cancel, Drain, Pause, Register, Superseded
 from tests.integration.control_plane.scheduling.world import World
 
 
@@ -198,6 +198,17 @@ async def test_a_broken_slot_is_not_offered_until_its_new_chrome_is_warm(world: 
     await world.chrome("n1", 0, "free", port=1234)
     assert await world.free() == ["n1/0", "n1/1"]
     assert (await world.slot("n1/0"))["port"] == "1234"
+
+
+async def test_a_slot_that_registers_without_a_port_waits_for_its_nodes_word(world: World) -> None:
+    """The node has no way out yet."""
+    await world.scripts.join("n2", "hash", "0-1")
+    register = Register(boot="boot", slots=[{"index": 0, "port": 0}, {"index": 1, "port": 9001}])
+    await world.scripts.register("n2", await world.entry(), register)
+    assert await world.free() == ["n1/0", "n1/1", "n2/1"]
+    assert (await world.slot("n2/0"))["state"] == "broken"
+    await world.chrome("n2", 0, "free", port=1234)
+    assert await world.free() == ["n1/0", "n1/1", "n2/0", "n2/1"]
 
 
 @pytest.mark.parametrize(("kind", "error"), [("queue", "queue_timeout"), ("run", "task_timeout")])

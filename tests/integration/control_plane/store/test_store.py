@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -219,14 +220,38 @@ async def test_the_url_of_an_export_is_signed_for_as_long_as_is_set(
     assert abs(export.expires_at - signed_at - timedelta(seconds=options.export_expiry_s)) < timedelta(seconds=30)
     scope = f"{signed_at:%Y%m%d}/{options.s3_region}/s3/aws4_request"
     assert query["X-Amz-Credential"] == f"test/{scope}"
-    signature = query.pop("X-Amz-Signature")
+    assert query["X-Amz-Signature"] == signature_of(export.url)
+
+
+def signature_of(presigned: str) -> str:
+    """What AWS works out for a presigned URL of the secret key ``test``, and compares with what stands in it."""
+    url = urlsplit(presigned)
+    query = {name: value for name, value in parse_qsl(url.query) if name != "X-Amz-Signature"}
     asked = urlencode(sorted(query.items()), quote_via=quote, safe="~")
     canonical = f"GET\n{url.path}\n{asked}\nhost:{url.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
+    _, scope = query["X-Amz-Credential"].split("/", 1)
     key = b"AWS4test"
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{query['X-Amz-Date']}\n{scope}\n{digest}"):
         key = hmac.digest(key, part.encode(), "sha256")
-    assert key.hex() == signature
+    return key.hex()
+
+
+async def test_a_url_is_signed_for_where_clients_reach_the_storage(
+    options: StoreOptions, valkey: Redis, keys: Keys
+) -> None:
+    """A proxy passes on the host that it was asked for, so that the signature holds behind it."""
+    await found(valkey, keys, lead(0))
+    store = LeadStore(replace(options, s3_public_endpoint="http://files.example:8000"))
+    await store.start()
+    try:
+        export = await store.export("acme", ExportRequest())
+    finally:
+        await store.close()
+    assert export.url is not None
+    url = urlsplit(export.url)
+    assert (url.netloc, url.path) == ("files.example:8000", f"/{options.s3_bucket}/exports/acme/{export.export_id}.csv")
+    assert dict(parse_qsl(url.query))["X-Amz-Signature"] == signature_of(export.url)
 
 
 async def test_the_same_export_is_made_once_until_leads_change(store: LeadStore, valkey: Redis, keys: Keys) -> None:

@@ -28,9 +28,10 @@ GIVEN = {
     "AllowedOrigins": "https://app.example.com",
     "CloudFrontPrefixListId": "pl-3b927c52",
     "S3PrefixListId": "pl-63a5400a",
-    "ControlPlaneImage": "control-plane@sha256:1",
-    "NodeImage": "node@sha256:2",
-    "EgressImage": "egress@sha256:3",
+    **{
+        f"{part}Image": f"123456789012.dkr.ecr.us-east-1.amazonaws.com/leadfleet/{part.lower()}@sha256:{'0' * 64}"
+        for part in ("ControlPlane", "Node", "Egress")
+    },
     "NodeIds": ",".join(NODES),
     "AlarmEmail": "ops@example.com",
 }
@@ -177,10 +178,10 @@ def test_ecs_takes_the_task_definitions(account: Account) -> None:
 
 def test_the_scaler_finds_the_services_that_the_template_makes(account: Account) -> None:
     services = Services(boto3.client("ecs"), account.outputs["Cluster"]["Cluster"], NODES)
-    assert set(services.desired()) == set(NODES)
+    assert set(services.all()) == set(NODES)
     services.start("n1")
     services.stop("n2")
-    assert services.desired() == {"n1": 1, "n2": 0}
+    assert {name: service.desired for name, service in services.all().items()} == {"n1": 1, "n2": 0}
 
 
 def test_the_balancer_forwards_what_has_the_header_and_refuses_the_rest(account: Account) -> None:

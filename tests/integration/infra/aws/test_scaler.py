@@ -78,6 +78,7 @@ class Scaled:
     """The scaler with its two sides."""
 
     def __init__(self, api: Client, ecs: Any) -> None:
+        self.endpoint = ecs.meta.endpoint_url
         self.control_plane = ControlPlane(api.url, SCALER_KEY)
         self.services = Services(ecs, "leadfleet-scaled", NODES)
 
@@ -93,7 +94,7 @@ class Scaled:
         )
 
     async def desired(self) -> dict[str, int]:
-        return await asyncio.to_thread(self.services.desired)
+        return {node: service.desired for node, service in (await asyncio.to_thread(self.services.all)).items()}
 
 
 @pytest.fixture
@@ -210,13 +211,86 @@ async def test_a_node_that_takes_too_long_is_left_to_the_next_look(
     assert (await scaled.desired())[name] == 0
 
 
+async def test_the_next_look_waits_on_and_starts_what_is_needed_before_that(
+    scaled: Scaled, api: Client, nodes: dict[str, SpokenNode], settled: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that is slow to drain holds up no number and no start."""
+    await api.start(*(f"http://{name}.town.test/" for name in NODES), max_parallel=3)
+    runs = {name: await nodes[name].told(Run) for name in NODES}
+    name = (await scaled.look(slots=2, left=0))["draining"]
+    other = next(node for node in NODES if node != name)
+    await asyncio.to_thread(scaled.services.stop, other)
+    capsys.readouterr()
+    look = asyncio.create_task(scaled.look(slots=1))
+
+    async def started() -> bool:
+        return (await scaled.desired())[other] == 1
+
+    await wait_until(started, 20, "a node to be started for those that are at work")
+    assert not look.done()
+    assert "UnitsDispatchable" in capsys.readouterr().out
+    await nodes[name].end(runs[name])
+    assert (await look)["stopped"] == [name]
+
+
+async def test_a_service_whose_node_never_registers_is_given_up_and_another_one_started(
+    scaled: Scaled, api: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three services, one of them started, and nobody who registers."""
+    for node in ("n2", "n3"):
+        scaled.services.stop(node)
+    await api.start("http://a.town.test/")
+    done = await scaled.look()
+    assert (done["started"], done["given_up"]) == ([], []), "it is on its way"
+    since = scaled.services.all()["n1"].missing_since
+    assert since is not None
+    assert (await scaled.look())["given_up"] == []
+    assert scaled.services.all()["n1"].missing_since == since, "since when, not since the last look"
+
+    monkeypatch.setattr(decision, "PATIENCE", timedelta(0))
+    capsys.readouterr()
+    done = await scaled.look()
+    assert (done["given_up"], done["started"]) == (["n1"], ["n2"])
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["NodesGivenUp"] == 1
+    assert await scaled.desired() == {"n1": 0, "n2": 1, "n3": 0}
+
+    assert (await scaled.look())["started"] == [], "n2 has only now been missed"
+    done = await scaled.look()
+    assert (done["given_up"], done["started"]) == (["n2"], ["n3"]), "whoever has not failed is tried first"
+
+
+async def test_a_node_that_has_come_is_not_missed_any_more(
+    scaled: Scaled, api: Client, valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    for node in ("n2", "n3"):
+        scaled.services.stop(node)
+    await scaled.look(least=1)
+    assert scaled.services.all()["n1"].missing_since
+    async with SpokenNode(valkey_server.url.replace("redis://", "redis://join:join@"), KEYS, "n1", tmp_path / "n1"):
+        await scaled.look(least=1)
+        assert scaled.services.all()["n1"].missing_since is None
+
+
+async def test_a_rotated_key_is_good_before_and_after_replicas_know_it(scaled: Scaled, api: Client) -> None:
+    """The secret holds the new key, and the replica that runs has stored the old one."""
+    secrets = boto3.client("secretsmanager", endpoint_url=scaled.endpoint, region_name="eu-central-1")
+    secret = secrets.create_secret(Name="scaler-key", SecretString=SCALER_KEY)["ARN"]
+    assert handler.keys(secrets, secret) == [SCALER_KEY]
+    secrets.put_secret_value(SecretId=secret, SecretString="lfk_" + "n" * 43)
+    rotated = handler.keys(secrets, secret)
+    assert rotated == ["lfk_" + "n" * 43, SCALER_KEY]
+    assert await asyncio.to_thread(ControlPlane(api.url, *rotated).nodes) == []
+    secrets.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+    secrets.close()
+
+
 async def test_nothing_is_changed_while_the_control_plane_does_not_answer(ecs: Any) -> None:
     services = Services(ecs, "leadfleet-scaled", NODES)
     away = ControlPlane(f"http://127.0.0.1:{free_port()}", SCALER_KEY)
-    before = services.desired()
+    before = services.all()
     with pytest.raises(OSError, match="refused"):
         await asyncio.to_thread(handler.look, away, services, fleet="scaled", least=3, slots=1, left=lambda: 1.0)
-    assert services.desired() == before
+    assert services.all() == before
 
 
 async def test_a_key_that_is_refused_is_told(api: Client) -> None:

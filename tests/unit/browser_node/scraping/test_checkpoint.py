@@ -38,6 +38,16 @@ def test_a_page_handed_out_comes_again_after_a_crash_and_a_finished_one_does_not
     assert (again.next(), again.next(), again.is_done(B.url)) == (A, None, True)
 
 
+def test_a_page_that_is_put_back_waits_again() -> None:
+    checkpoint = Checkpoint()
+    checkpoint.add([B])
+    handed_out = checkpoint.next()
+    assert handed_out == B
+    assert checkpoint.waiting == 0
+    checkpoint.put_back(handed_out)
+    assert (checkpoint.waiting, checkpoint.next(), checkpoint.next()) == (1, B, None)
+
+
 def test_counts_and_state_survive() -> None:
     checkpoint = Checkpoint()
     checkpoint.raise_count("pages", 2)

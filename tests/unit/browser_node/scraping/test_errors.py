@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from browser_node.scraping.errors import from_chrome, from_egress, from_status
+from browser_node.scraping.errors import OURS, SaidByProxy, from_chrome, from_egress, from_status
+from fleet.refusals import Category
 
 
 @pytest.mark.parametrize(
@@ -35,15 +36,27 @@ def test_chrome(message: str, code: str, retryable: bool) -> None:
         (404, {}, ("http_404", False)),
         (429, {}, ("http_429", True)),
         (503, {}, ("http_503", True)),
-        (403, {"x-leadfleet-egress": "refused non-public address 10.0.0.1"}, ("refused_address", False)),
-        (502, {"x-leadfleet-egress": "unknown name nowhere.test"}, ("dns", False)),
-        (504, {"x-leadfleet-egress": "no answer"}, ("page_timeout", True)),
     ],
 )
 def test_status(status: int, headers: dict[str, str], expected: tuple[str, bool] | None) -> None:
-    failure = from_status(status, headers, "http://x/")
+    failure = from_status(status, headers, "http://x/", "http://x/")
     assert (failure and (failure.code, failure.retryable)) == expected
 
 
-def test_a_refusal_behind_a_tunnel_is_told_by_its_reason_alone() -> None:
-    assert from_egress(502, "refused non-public address 127.0.0.1", "https://x/").code == "refused_address"
+def test_an_answer_in_the_proxys_name_is_told_from_a_sites_by_where_it_came_from() -> None:
+    headers = {"x-leadfleet-egress": "spent"}
+    plain = from_status(429, headers, "http://x/", "http://y.example/moved")
+    assert isinstance(plain, SaidByProxy)
+    assert (plain.code, plain.host) == ("http_429", "y.example")
+    assert not isinstance(from_status(429, headers, "http://x/", "https://y.example/"), SaidByProxy)
+    assert not isinstance(from_status(429, {"x-leadfleet-egress": "nonsense"}, "http://x/", "http://x/"), SaidByProxy)
+    assert from_status(200, headers, "http://x/", "http://x/") is None
+
+
+@pytest.mark.parametrize("category", Category)
+def test_each_category_is_a_code_and_a_sentence(category: Category) -> None:
+    failure = from_egress(category, "https://x/")
+    assert failure.detail == f"https://x/ was not reached: {category.sentence}"
+    assert (failure.code in OURS) == (category in {
+        Category.CAP, Category.SPENT, Category.FULL, Category.NO_UNIT, Category.UNPROVEN, Category.NO_WAY_OUT,
+    })  # fmt: skip
