@@ -27,6 +27,10 @@ OVER, LIMIT, LOST = 4000, 4008, 4009
 """Why a socket was closed: the task runs no more, the time is over, another one has the wheel."""
 
 MAX_TEXT = 16_000
+INPUTS_A_S, INPUTS_AT_ONCE, CHARACTERS_AN_INPUT = 200, 256, 1_000
+"""How many inputs a socket may bring, and how much text is one more: a hand makes 60 a second. Others wait in the
+socket: a node reads all its commands in turn, and the store holds them until the node's next heartbeat."""
+
 State = Literal["free", "held", "no_browser"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[float, Field(ge=-10_000, le=10_000)]
@@ -110,6 +114,7 @@ class Takeover:
         self._token = secrets.token_hex(16)
         self._stage: Stage | None = None
         self._boot = ""
+        self._paid_until = 0.0
 
     async def __aenter__(self) -> Takeover:
         key = self._keys.wheel(self._task)
@@ -142,6 +147,7 @@ class Takeover:
 
     async def input(self, socket: Socket, text: str) -> None:
         """Pass on what the client did; a message that is none is answered with what is wrong with it."""
+        await self._pace(text)
         try:
             said = _INPUT.validate_json(text)
         except ValidationError as exc:
@@ -152,6 +158,12 @@ class Takeover:
         if (stage := self._stage) is not None:
             data = said.model_dump(exclude={"type"})
             await self._tell(stage, Input(self._boot, stage.index, stage.unit, said.type, data))
+
+    async def _pace(self, text: str) -> None:
+        now = time.monotonic()
+        idle_since = max(self._paid_until, now - INPUTS_AT_ONCE / INPUTS_A_S)
+        self._paid_until = idle_since + (1 + len(text) / CHARACTERS_AN_INPUT) / INPUTS_A_S
+        await asyncio.sleep(max(0.0, self._paid_until - now))
 
     async def _renew(self, seconds: int) -> bool:
         """Keep the wheel for so long, 0 gives it back; False when it is not ours any more."""

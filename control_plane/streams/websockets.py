@@ -103,17 +103,10 @@ class Socket:
                 await self.send('{"type":"pong"}')
 
     async def _watch_key(self) -> None:
-        while await self._is_valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
+        while await self._valid():  # noqa: ASYNC110 - asks the store, which sets no event of ours
             await asyncio.sleep(REVOCATION_CHECK_S)
         telemetry.STREAMS_CUT.labels("revoked").inc()
         await self.close(POLICY, "the key was revoked")
-
-    async def _is_valid(self) -> bool:
-        """Also while the store cannot say: a viewer who reads on is no reason to ask it sooner."""
-        try:
-            return await self._valid()
-        except STORE_ERRORS:
-            return True
 
     async def _watch_stop(self) -> None:
         await self._stopped.wait()

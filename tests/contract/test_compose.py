@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from browser_node.settings import Settings as NodeSettings
+from control_plane.errors import Unavailable
 from control_plane.settings import Settings as ControlPlaneSettings
 from egress.settings import Settings as EgressSettings
 from tests.support import REPOSITORY
@@ -153,3 +155,17 @@ def test_the_proxy_waits_longer_than_streams_are_silent() -> None:
     assert "%HPO" in proxy, "no query in the log: it holds tokens"
     assert "%r" not in proxy.replace("retries=%rc", "")
     assert "/health/ready" in proxy
+
+
+def test_what_the_proxy_says_itself_is_a_problem_that_clients_can_read() -> None:
+    proxy = (REPOSITORY / "infra" / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    said = re.findall(
+        r"^    http-error status (\d+) content-type \"application/problem\+json\" string '(.*)' hdr Retry-After 1$",
+        proxy,
+        re.MULTILINE,
+    )
+    problems = [(int(status), json.loads(text)) for status, text in said]
+    assert [status for status, _ in problems] == [502, 503, 504]
+    for status, problem in problems:
+        assert set(problem) == {"type", "title", "status", "detail"} <= set(Unavailable("").body())
+        assert problem["status"] == status

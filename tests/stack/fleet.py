@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -78,8 +79,18 @@ class ContainerFleet(FaultyFleet):
         await self.all_nodes_up()
 
     async def all_nodes_up(self) -> None:
-        """Wait until the nodes that run are up in the fleet's eyes, and no other."""
-        wanted = {self.node_id(name) for name in self.names("node")}
+        """Wait until the nodes that run are up in the fleet's eyes, by what runs now, and no other."""
+        started_ms = {
+            self.node_id(name): datetime.fromisoformat(self.inspected(name)["State"]["StartedAt"]).timestamp() * 1000
+            for name in self.names("node")
+        }
+
+        async def registered_since() -> bool:
+            """One that was killed a moment ago is up until its session is over, and takes work that is then lost."""
+            for node, began_ms in started_ms.items():
+                if int(await self.redis.hget(self.keys.node(node), "registered") or 0) < began_ms:  # type: ignore[misc]
+                    return False
+            return True
 
         async def up() -> bool:
             try:
@@ -87,9 +98,9 @@ class ContainerFleet(FaultyFleet):
             except (aiohttp.ClientError, TimeoutError):
                 return False
             found = {node["node_id"] for node in answer.get("nodes", ()) if node["state"] == "up"}
-            return status == 200 and found == wanted
+            return status == 200 and found == set(started_ms) and await registered_since()
 
-        await wait_until(up, READY_S, f"the nodes {sorted(wanted)} to be up")
+        await wait_until(up, READY_S, f"the nodes {sorted(started_ms)} to be up")
 
     def note_what_nodes_ran(self) -> None:
         """Write down from the logs of nodes that still exist what they worked on since the last time."""

@@ -71,9 +71,7 @@ async def test_a_container_that_is_told_to_stop_ends_in_order(fleet: ContainerFl
     await fleet.until(task, lambda state: state["pages"] >= 1, "its first page")
     (name,) = fleet.names(service)
     allowed_s = fleet.inspected(name)["Config"]["StopTimeout"]
-    began = time.monotonic()
-    await docker("stop", name)
-    fleet.ledger.note(Recovered(f"docker stop → ended: {service}, at work", time.monotonic() - began, allowed_s))
+    await fleet.recovers(f"docker stop → ended: {service}, at work", allowed_s, lambda: docker("stop", name))
     assert fleet.inspected(name)["State"]["ExitCode"] == 0, "137 is what a container has that had to be killed"
     await docker("start", name)
     site.let_go()

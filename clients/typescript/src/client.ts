@@ -1,5 +1,6 @@
 import type { Transport } from "./connection.js";
-import { LeadfleetError } from "./errors.js";
+import { asError, LeadfleetError, NetworkError } from "./errors.js";
+import { socketOf } from "./events.js";
 import { type ExportFormat, Exports, type FlatWhere } from "./exports.js";
 import { type CallOptions, Http, type HttpOptions, RETRY_LIMITS, type RetryLimits } from "./http.js";
 import { Control, type ControlOptions } from "./live/control.js";
@@ -32,8 +33,11 @@ export interface ClientOptions {
   streamUrl?: string;
   /** An API key. Keep it on servers: a page gets its tokens from `streamToken` and its answers through a proxy. */
   apiKey?: string;
-  /** Makes stream tokens, for pages whose server holds the key. By default the API is asked. */
-  streamToken?: (request: StreamTokenRequest) => Promise<StreamToken>;
+  /**
+   * Makes stream tokens, for pages whose server holds the key. By default the API is asked. When it throws, a stream tries
+   * again, as without a network; a `ProblemError` that is not `temporary` ends it.
+   */
+  streamToken?: (request: StreamTokenRequest, options: CallOptions) => Promise<StreamToken>;
   /** The WebSocket to use where there is no global one, as in Node 20: that of the package `ws`. */
   WebSocket?: WebSocketConstructor;
   fetch?: typeof fetch;
@@ -97,14 +101,21 @@ export class LeadfleetClient {
   }
 
   /** A token for addresses and handshakes in which a browser can set no header. */
-  streamToken(request: StreamTokenRequest, options: CallOptions = {}): Promise<StreamToken> {
-    if (this.options.streamToken) return this.options.streamToken(request);
-    return this.http.post("/api/auth/stream-token", { ...options, body: request, idempotent: true });
+  async streamToken(request: StreamTokenRequest, options: CallOptions = {}): Promise<StreamToken> {
+    const { streamToken } = this.options;
+    if (!streamToken)
+      return this.http.post("/api/auth/stream-token", { ...options, body: request, idempotent: true });
+    try {
+      return await streamToken(request, options);
+    } catch (error) {
+      if (error instanceof LeadfleetError || options.signal?.aborted) throw error;
+      throw new NetworkError(`\`streamToken\` brought no token: ${asError(error).message}`, { cause: error });
+    }
   }
 
   /** Follow what happens in a task. */
   subscribe(taskId: string, options: SubscribeOptions = {}): Subscription {
-    const channel = options.channel ?? "events";
+    const channel = socketOf(options.channel ?? "events", options.follow ?? false);
     return new Subscription(
       {
         ...this.streams(taskId, "events"),
@@ -165,7 +176,7 @@ export class LeadfleetClient {
   private streams(taskId: string, kind: StreamKind) {
     return {
       WebSocket: this.options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined),
-      tokens: new TokenSource(() => this.streamToken({ task_id: taskId, kinds: [kind] })),
+      tokens: new TokenSource((signal) => this.streamToken({ task_id: taskId, kinds: [kind] }, { signal })),
       wakes: this.options.wakes ?? browserWakes,
     };
   }

@@ -67,10 +67,14 @@ export async function keepConnected(
     const least = reason instanceof ProblemError ? (reason.retryAfter ?? 0) * 1000 : 0;
     const delayMs = wakes.offline() ? backoff.capMs : Math.max(own, least);
     onState({ name: "retrying", attempt: failures + 1, delayMs, reason });
-    await rest(delayMs, wakes, signal);
+    if (least > 0) await rest(least, DEAF, signal);
+    await rest(Math.max(0, delayMs - least), wakes, signal);
   }
   return undefined;
 }
+
+/** A server that says `Retry-After` is not asked sooner because somebody looks at the page. */
+const DEAF: Wakes = { listen: () => () => {}, offline: () => false };
 
 /** A stream outlives what happens to networks and servers, and nothing else: not a wrong key, nor a bug. */
 function worthRetrying(error: Error): boolean {

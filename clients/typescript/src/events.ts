@@ -106,6 +106,14 @@ export function carries(channel: Channel, type: string): boolean {
   return channel === "events" || type === "gap" || CHANNEL_TYPES[channel].includes(type);
 }
 
+/**
+ * The channel whose socket is listened to. Those of `logs` and `progress` do not tell that the task has ended: who does not
+ * stay to `follow` hears everything, and we choose.
+ */
+export function socketOf(channel: Channel, follow: boolean): Channel {
+  return follow || channel === "results" ? channel : "events";
+}
+
 /** Whether the task has ended with it. */
 export function endsTask(event: StreamEvent): boolean {
   return LAST_TURNS.includes(event.type);

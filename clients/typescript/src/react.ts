@@ -57,14 +57,18 @@ export function useLiveView(
   const [view, setView] = useState<LiveView | null>(null);
   useEffect(() => {
     if (!canvas) return;
+    let current = true;
     const shown = new LiveView(client, taskId, canvas, {
       ...(fps !== undefined && { fps }),
       ...(quality !== undefined && { quality }),
       ...(boxes && { boxes }),
-      onState: setConnection,
+      onState: (state) => {
+        if (current) setConnection(state);
+      },
     });
     setView(shown);
     return () => {
+      current = false;
       setView(null);
       shown.close();
     };

@@ -7,7 +7,7 @@ import { HEARTBEAT, type HeartbeatTimes } from "./heartbeat.js";
 import { runEventStream } from "./sse.js";
 import type { TokenSource } from "./tokens.js";
 import { browserWakes, type Wakes } from "./wakes.js";
-import { runSocket, type WebSocketConstructor } from "./websocket.js";
+import { isBlocked, runSocket, type WebSocketConstructor } from "./websocket.js";
 
 export interface SubscribeOptions {
   /** Which events; all by default. */
@@ -165,7 +165,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
     try {
       await this.overSocket(WebSocket, watched);
     } catch (error) {
-      if (opened || !(error instanceof ConnectionLost)) throw error;
+      if (opened || !(error instanceof ConnectionLost || isBlocked(error))) throw error;
       if (transport === "websocket") {
         this.context.tokens.drop(); // a browser does not say why: asking for a new token does
         throw error;
@@ -182,7 +182,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
   }
 
   private async overSocket(WebSocket: WebSocketConstructor, line: Line): Promise<void> {
-    const { token } = await this.context.tokens.get();
+    const { token } = await this.context.tokens.get(this.ending.signal);
     await this.withLeave((signal, leave) =>
       runSocket({
         WebSocket,
@@ -198,7 +198,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
 
   private async overSse(line: Line): Promise<void> {
     for (;;) {
-      const { token, fresh } = await this.context.tokens.get();
+      const { token, fresh } = await this.context.tokens.get(this.ending.signal);
       try {
         return await this.withLeave((signal, leave) =>
           runEventStream({
@@ -274,8 +274,7 @@ export class Subscription implements AsyncIterable<StreamEvent> {
       if (this.current.name === "gap") this.tell({ name: "open", transport: this.transport });
     }
     this.received = event.id; // of a gap too, be it lower: the server has lost what came after
-    if (!carries(this.channel, event.type)) return true;
-    const more = this.deliver(event);
+    const more = !carries(this.channel, event.type) || this.deliver(event);
     if (!this.options.follow && endsTask(event)) {
       this.buffer.end();
       this.ending.abort();

@@ -23,6 +23,11 @@ const SUBPROTOCOL = "leadfleet.v1";
 
 const OPEN = 1;
 
+/** Whether a policy keeps WebSockets from being made at all: browsers differ in whether they throw then or just close. */
+export function isBlocked(error: unknown): boolean {
+  return error instanceof Error && error.name === "SecurityError";
+}
+
 export interface SocketOptions {
   WebSocket: WebSocketConstructor;
   url: string;

@@ -137,8 +137,7 @@ export class Control {
     const { WebSocket, tokens, url, wakes } = this.context;
     if (!WebSocket)
       throw new TypeError("there is no WebSocket here: give the client one, such as the package `ws`");
-    const { token } = await tokens.get();
-    if (this.ending.signal.aborted) return;
+    const { token } = await tokens.get(this.ending.signal);
     await runSocket({
       WebSocket,
       token,
@@ -175,7 +174,7 @@ export class Control {
   /** A browser does not say why it was refused: asking does. */
   private async refusal(cause: ConnectionLost): Promise<ControlState> {
     try {
-      const { token } = await this.context.tokens.get();
+      const { token } = await this.context.tokens.get(this.ending.signal);
       const { state, detail } = await this.context.ask(token);
       if (state !== "free")
         return { name: "ended", reason: "refused", error: new ControlError(detail, state, { cause }) };

@@ -86,8 +86,7 @@ export class FrameStream {
     const { WebSocket, tokens, url, wakes } = this.context;
     if (!WebSocket)
       throw new TypeError("there is no WebSocket here: give the client one, such as the package `ws`");
-    const { token } = await tokens.get();
-    if (this.ending.signal.aborted) return;
+    const { token } = await tokens.get(this.ending.signal);
     this.caption = undefined;
     let opened = false;
     const { fps, quality } = this.options;

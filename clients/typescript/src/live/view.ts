@@ -96,15 +96,20 @@ export class LiveView {
       return;
     }
     const { fps, quality, onState } = this.options;
-    this.stream ??= this.client.frames(this.taskId, {
+    if (this.stream) return;
+    const stream = this.client.frames(this.taskId, {
       ...(fps !== undefined && { fps }),
       ...(quality !== undefined && { quality }),
-      ...(onState && { onState }),
+      onState: (state) => {
+        // one that was closed says so a moment later, and another one may be open by then
+        if (!this.stream || this.stream === stream) onState?.(state);
+      },
       onFrame: (frame) => {
         this.waiting = frame; // one that was waiting is old now
         void this.decode();
       },
     });
+    this.stream = stream;
   }
 
   /** One picture at a time: what comes meanwhile replaces what waits. */

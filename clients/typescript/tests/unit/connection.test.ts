@@ -62,6 +62,29 @@ test("Retry-After is waited for, and a machine without a network waits for one",
   expect(await delays([fails], () => true)).toEqual([30_000]);
 });
 
+test("Retry-After is waited for although the page is looked at again", async () => {
+  const eager = {
+    listen(wake: (what: "visible") => void) {
+      queueMicrotask(() => wake("visible"));
+      return () => {};
+    },
+    offline: () => false,
+  };
+  const ending = new AbortController();
+  const began: number[] = [];
+  const dial = async () => {
+    began.push(Date.now());
+    if (began.length === 3) ending.abort();
+    else if (began.length === 2) fails();
+    else busy();
+  };
+  const options = { backoff: BACKOFF, wakes: eager, signal: ending.signal, onState: () => {} };
+  const kept = keepConnected(dial, options);
+  await vi.runAllTimersAsync();
+  await kept;
+  expect(began.map((at, attempt) => at - (began[attempt - 1] ?? at))).toEqual([0, 7_000, 0]);
+});
+
 test.each([400, 401, 403, 404])("a %i is not asked again", async (status) => {
   const problem = new ProblemError(status, "No", "no", undefined, [], undefined);
   let attempts = 0;

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { LeadfleetClient } from "@leadfleet/client";
-import { type Task, useControl, useTask, type Wheel } from "@leadfleet/client/react";
+import { type Task, useControl, useLiveView, useTask, type Wheel } from "@leadfleet/client/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { afterEach, expect, test, vi } from "vitest";
@@ -99,6 +99,40 @@ test("useControl takes the wheel, tells how it ends, and gives it back with its 
   wheel?.take();
   await expect.poll(() => wheel?.state.name).toBe("held");
   root.unmount();
+  await expect.poll(() => server?.open.size).toBe(0);
+});
+
+test("useLiveView tells of the view that is shown, not of the one before that ends late", async () => {
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      observe() {}
+      disconnect() {}
+    },
+  );
+  HTMLCanvasElement.prototype.getContext = (() => ({})) as never;
+  const client = await serve({ socket: (socket) => socket.send(connected()) });
+  const told: string[] = [];
+  function Shown({ fps }: { fps: number }) {
+    const live = useLiveView(client, "t", { fps });
+    if (told.at(-1) !== live.connection.name) told.push(live.connection.name);
+    return <canvas ref={live.ref} />;
+  }
+  const root = createRoot(document.createElement("div"));
+  root.render(
+    <StrictMode>
+      <Shown fps={10} />
+    </StrictMode>,
+  );
+  await expect.poll(() => told.at(-1)).toBe("open");
+  root.render(
+    <StrictMode>
+      <Shown fps={20} />
+    </StrictMode>,
+  );
+  await expect.poll(() => told.slice(2)).toEqual(["connecting", "open"]);
+  root.unmount();
+  expect(told).not.toContain("closed");
   await expect.poll(() => server?.open.size).toBe(0);
 });
 

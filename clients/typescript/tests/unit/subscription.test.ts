@@ -1,6 +1,7 @@
 import {
   type ConnectionState,
   LeadfleetClient,
+  NetworkError,
   ProblemError,
   type StreamEvent,
   type Wake,
@@ -187,6 +188,66 @@ test("a token that is refused is replaced once; a key that is refused is told", 
   await expect(events).rejects.toMatchObject({ status: 401, title: "Not authenticated" });
   expect(server.tokens).toBe(3);
   expect(asked).toBe(4);
+});
+
+test("a page whose own server brings no token for a moment is not given up", async () => {
+  const { server } = await serve({
+    socket(socket) {
+      socket.send(connected());
+      socket.send(completed("1-0"));
+    },
+  });
+  let asked = 0;
+  const client = new LeadfleetClient({
+    baseUrl: server.url,
+    WebSocket,
+    async streamToken({ kinds = [] }) {
+      asked += 1;
+      if (asked === 1) await fetch("http://127.0.0.1:1"); // as a browser without a network: a TypeError
+      return { token: "t", expires_at: new Date(Date.now() + 600_000).toISOString(), kinds, task_id: "t" };
+    },
+  });
+  const reasons: unknown[] = [];
+  const onState = (state: ConnectionState) => state.name === "retrying" && reasons.push(state.reason);
+  expect(await all(client.subscribe("t", { backoff: QUICK, onState }))).toEqual(["1-0"]);
+  expect(reasons).toEqual([expect.any(NetworkError)]);
+});
+
+test("a subscription that is closed does not wait for the token that it asked for", async () => {
+  let ended = false;
+  const silent: typeof fetch = (_, init) =>
+    new Promise((_, reject) =>
+      init?.signal?.addEventListener("abort", () => {
+        ended = true;
+        reject(new Error("aborted"));
+      }),
+    );
+  const subscription = new LeadfleetClient({ baseUrl: "http://nowhere", WebSocket, fetch: silent }).subscribe(
+    "t",
+  );
+  await expect.poll(() => subscription.state.name).toBe("connecting");
+  subscription.close();
+  await subscription.closed;
+  expect(ended).toBe(true);
+});
+
+test("a policy that forbids to make a WebSocket leaves Server-Sent Events", async () => {
+  const { server } = await serve({
+    sse(response) {
+      openSse(response);
+      response.write(`data: ${completed("1-0")}\n\n`);
+    },
+  });
+  class Forbidden {
+    constructor() {
+      throw new DOMException("The operation is insecure.", "SecurityError");
+    }
+  }
+  const client = new LeadfleetClient({
+    baseUrl: server.url,
+    WebSocket: Forbidden as unknown as typeof WebSocket,
+  });
+  expect(await all(client.subscribe("t", { backoff: QUICK }))).toEqual(["1-0"]);
 });
 
 test("a task that is not there ends the subscription with its problem", async () => {
@@ -393,4 +454,25 @@ test("a channel carries its own events, also over Server-Sent Events", async () 
     },
   });
   expect(await all(client.subscribe("t", { transport: "sse", channel: "results" }))).toEqual(["2-0", "3-0"]);
+  expect(await all(client.subscribe("t", { transport: "sse", channel: "logs" }))).toEqual(["1-0"]);
+});
+
+test("a channel that does not tell of the task's end ends with it all the same", async () => {
+  const asked: string[] = [];
+  const { client } = await serve({
+    socket(socket, _query, _protocols, path) {
+      asked.push(path);
+      socket.send(connected());
+      socket.send(log("1-0"));
+      if (/\/(events|results)\//.test(path)) socket.send(completed("2-0"));
+    },
+  });
+  expect(await all(client.subscribe("t", { channel: "logs" }))).toEqual(["1-0"]);
+  expect(await all(client.subscribe("t", { channel: "progress" }))).toEqual([]);
+  const staying = client.subscribe("t", { channel: "logs", follow: true });
+  for await (const { id } of staying) {
+    expect(id).toBe("1-0");
+    break;
+  }
+  expect(asked).toEqual(["events", "events", "logs"].map((channel) => `/api/scraper/ws/${channel}/t`));
 });

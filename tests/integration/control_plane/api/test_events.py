@@ -14,6 +14,7 @@ import pytest
 
 from control_plane import keyring
 from control_plane.streams import hub, websockets
+from control_plane.streams.events import Extent
 from fleet.connect import command_client
 from tests.integration.control_plane.api.conftest import Client, Served
 from tests.integration.control_plane.scheduling.world import World
@@ -204,6 +205,26 @@ async def test_a_replica_that_stops_sends_its_clients_away(api: Client, served: 
         await ws.receive_json()
         served.services.hub.stop()
         assert (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+        assert ws.close_code == 1012
+
+
+async def test_a_client_that_came_just_before_the_store_was_set_back_is_sent_away_too(
+    api: Client, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was told of its place may be of the store from before."""
+    replica, task = served.services.hub, await api.start()
+    look = replica._extent
+
+    async def look_and_lose(key: str, asked: tuple[int, int] | None) -> Extent | None:
+        found = await look(key, asked)
+        replica.restart()
+        return found
+
+    monkeypatch.setattr(replica, "_extent", look_and_lose)
+    async with api.ws(f"/api/scraper/ws/logs/{task}") as ws:
+        async with asyncio.timeout(10):
+            while not ws.closed:
+                await ws.receive()
         assert ws.close_code == 1012
 
 

@@ -6,14 +6,17 @@ import asyncio
 import importlib
 import itertools
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import orjson
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from control_plane import __main__ as server
-from control_plane.streams import frames
+from control_plane.streams import frames, mjpeg, takeover
 from fleet.messages import Frame
 from tests.integration.control_plane.api.conftest import KEY, Client, Served
 from tests.integration.control_plane.scheduling.world import World
@@ -46,6 +49,23 @@ async def part(content: Any) -> bytes:
     jpeg: bytes = await content.readexactly(int(head[b"content-length"]))
     assert await content.readexactly(2) == b"\r\n"
     return jpeg
+
+
+async def test_mjpeg_goes_on_while_nobody_can_say_whether_the_key_is_good(
+    api: Client, served: Served, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's ``<img>`` does not come back by itself."""
+    monkeypatch.setattr(mjpeg, "REVOCATION_CHECK_S", 0.0)
+    await world.node("n1")
+    task = await api.start()
+    async with api.session.get(f"{served.url}/live_feed/{task}?fps=30", headers=api.headers) as answer:
+        await wait_until(lambda: _has_watch(world), description="the node to be asked for frames")
+        lost = AsyncMock(side_effect=RedisConnectionError("the store is away"))
+        monkeypatch.setattr(served.services.ring, "by_id", lost)
+        for number in range(3):
+            await show(world, f"{task}.0", b"picture %d" % number, seq=number + 1)
+            assert await part(answer.content) == b"picture %d" % number
+    assert lost.await_count
 
 
 @pytest.mark.parametrize("path", ["/live_feed", "/api/scraper/live_feed"])
@@ -254,6 +274,28 @@ async def test_head_of_a_stream_ends_and_the_connection_goes_on(
     writer.close()
     assert not served.services.hub._views
     assert not served.services.hub._topics
+
+
+async def test_inputs_that_come_faster_than_a_hand_wait_in_their_socket(api: Client, world: World) -> None:
+    """They share a node's commands with everybody whose units run there."""
+    await world.node("n1")
+    task = await api.start()
+    async with api.ws(f"/api/scraper/ws/control/{task}") as ws:
+        await ws.receive_json(timeout=5)
+        move = orjson.dumps({"type": "pointer", "event": "move", "x": 0.5, "y": 0.5}).decode()
+        for _ in range(100):
+            await ws.send_str(move)
+        await wait_until(lambda: _has_inputs(world, 100), description="a quick hand to be passed on at once")
+        text = orjson.dumps({"type": "text", "text": "x" * takeover.MAX_TEXT}).decode()
+        began = time.monotonic()
+        for _ in range(60):
+            await ws.send_str(text)
+        await wait_until(lambda: _has_inputs(world, 160), description="all of them to be passed on")
+        assert time.monotonic() - began > 60 * takeover.MAX_TEXT / 1_000 / 200 - 1.5  # what may come at once is over
+
+
+async def _has_inputs(world: World, count: int) -> bool:
+    return (await watched(world)).count(b"input") >= count
 
 
 async def test_frames_socket(api: Client, world: World) -> None:
