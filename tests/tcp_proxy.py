@@ -39,6 +39,8 @@ class TcpProxy:
     """Once a request holds these bytes it passes, and replies vanish from then on."""
     forbids: bytes = b""
     """A request that holds these bytes has its connection reset, as by a proxy that does not let something through."""
+    swallows: bytes = b""
+    """A request that holds these bytes is never answered, and its connection stays open."""
     connections: int = 0
     """How many there were."""
     passed: dict[Way, int] = field(default_factory=lambda: dict.fromkeys(Way, 0))
@@ -139,6 +141,8 @@ class TcpProxy:
         while piece := await reader.read(PIECE):
             if way is Way.REQUESTS and self.forbids and self.forbids in piece:
                 raise ConnectionResetError(f"a request holds {self.forbids!r}")
+            if way is Way.REQUESTS and self.swallows and self.swallows in piece:
+                continue
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             if self.bytes_per_s:

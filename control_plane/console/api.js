@@ -12,6 +12,8 @@ export class Problem extends Error {
 /** Fires when a call was refused because the session has ended. */
 export const SIGNED_OUT = "leadfleet:signed-out";
 
+const ANSWER_WITHIN_MS = 30_000; // a leads view that is not built by then was answered with 503 before
+
 const SENTENCES = {
   0: "The control plane does not answer. Check the connection; this page keeps trying.",
   403: "Your API key does not permit this.",
@@ -50,8 +52,10 @@ export function idempotencyKey() {
 export const isAbort = (error) => error?.name === "AbortError";
 
 async function reach(path, options) {
+  const limit = AbortSignal.timeout(ANSWER_WITHIN_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
   try {
-    return await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+    return await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, signal });
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new Problem(0, SENTENCES[0]);

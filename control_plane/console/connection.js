@@ -9,6 +9,7 @@ const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const PING_MS = 10_000;
 const SILENCE_MS = 25_000; // two pings and their pongs may be late
+const OPEN_WITHIN_MS = 10_000; // of each way; a network may answer with nothing at all
 const CLOSED_BY_US = 1000;
 const BLOCKED_AFTER = 2; // sockets refused in a row while events came: none is tried again until the network changes
 
@@ -63,6 +64,14 @@ export class Connection {
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = (this.#line = new WebSocket(url));
     let opened = false;
+    const failed = () => {
+      if (opened || !this.#options.events) this.#lost(opened);
+      else this.#overEvents(); // blocked, refused, or no server at all: this attempt tells which
+    };
+    this.#timer = setTimeout(() => {
+      failed(); // first, since a socket that is replaced is not listened to any more
+      socket.close();
+    }, OPEN_WITHIN_MS);
     socket.addEventListener("open", () => {
       opened = true;
       this.#blocked = 0;
@@ -75,9 +84,7 @@ export class Connection {
       this.#options.onMessage(data);
     });
     socket.addEventListener("close", () => {
-      if (socket !== this.#line) return;
-      if (opened || !this.#options.events) this.#lost(opened);
-      else this.#overEvents(); // blocked, refused, or no server at all: this attempt tells which
+      if (socket === this.#line) failed();
     });
   }
 
@@ -85,6 +92,8 @@ export class Connection {
     const ending = new AbortController();
     const line = (this.#line = { close: () => ending.abort() });
     let opened = false;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => ending.abort(), OPEN_WITHIN_MS);
     try {
       await readEvents(this.#options.events(), {
         onOpen: () => {

@@ -236,10 +236,14 @@ async def test_who_may_not_steer_sees_no_wheel(page: Page, client: Client, door:
     assert console.faults == []
 
 
-async def test_where_websockets_are_blocked_a_task_is_followed_all_the_same(page: Page, client: Client) -> None:
+@pytest.mark.parametrize("way", ["forbids", "swallows"])
+async def test_where_websockets_are_blocked_a_task_is_followed_all_the_same(
+    page: Page, client: Client, way: str
+) -> None:
     port = urlsplit(client.stack.url).port
     assert port is not None
-    async with TcpProxy(port, forbids=b"Upgrade: websocket") as proxy:
+    async with TcpProxy(port) as proxy:
+        setattr(proxy, way, b"Upgrade: websocket")
         console = Console(page, f"http://127.0.0.1:{proxy.port}")
         await console.sign_in(client.stack.api_key)
         console.expects_losses()
