@@ -297,17 +297,17 @@ class Session:
         way_out = self._place.way_out
         if await way_out.prove(key):
             self._offer()
-            await way_out.unknown.wait()
+            await way_out.lost()
         else:
             log.error(
                 "unknown_to_egress_proxy", again_in_s=REGISTER_AGAIN.total_seconds(),
                 hint="the control plane and the egress proxy need the same LEADFLEET_EGRESS_SECRET",
             )  # fmt: skip
             await asyncio.sleep(REGISTER_AGAIN.total_seconds())
-        self._leave("the egress proxy does not know this node", timedelta(0), NO_WAY_OUT)
+        self._leave("the egress proxy does not know this node, or is away", timedelta(0), NO_WAY_OUT)
 
     def _offer(self) -> None:
-        if not self._offered:
+        if not (self._offered or self._draining):
             self._offered = True
             for slot in self._place.slots:
                 if slot.port:

@@ -6,6 +6,7 @@ With ``LEADFLEET_EGRESS_PROXY`` it goes on through that proxy, and looks up no n
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 
@@ -13,8 +14,12 @@ from browser_node.settings import Settings
 from egress.access import PASSED, Access
 from egress.compose import direct_route
 from egress.proxy import EgressProxy
+from egress.refused import Refused
 from egress.routes import Through
 from fleet.credentials import Holder
+
+ASK_AGAIN = timedelta(seconds=1)
+"""Of a further proxy that is away: one that is restarted is so for seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,14 +29,12 @@ class WayOut:
 
     def __init__(self, settings: Settings) -> None:
         """To be made inside a running loop."""
-        self.unknown = asyncio.Event()
-        """Set when the further proxy did not take the present key: the control plane tells another one at the next
-        registration."""
+        self._doubt = asyncio.Event()
         self._key = ""
         self._node = Holder(settings.node_id)
         limits = settings.limits(settings.egress_connections)
         further = settings.further_proxy
-        self._through = Through(further, lambda: self._key, limits.connect, self._unproven) if further else None
+        self._through = Through(further, lambda: self._key, limits.connect, self._doubted) if further else None
         route = self._through or direct_route(settings, limits)
         self._proxy = EgressProxy(route, limits, self._write_down)
         self.slots = [self._proxy.slot_listener(settings.node_id) for _ in range(settings.slots)]
@@ -50,14 +53,32 @@ class WayOut:
         await self._proxy.stop()
 
     async def prove(self, key: str) -> bool:
-        """Use ``key`` from now on. Whether the further proxy knows this node by it; ``unknown`` is set where not."""
+        """Use ``key`` from now on. Waits for a further proxy that is away; whether it knows this node."""
         self._key = key
-        self.unknown.clear()
-        return self._through is None or await self._through.is_known(self._node)
+        while self._through is not None:
+            self._doubt.clear()
+            try:
+                return await self._through.is_known(self._node)
+            except Refused as exc:
+                log.warning("no_way_out", reason=exc.reason)
+                await asyncio.sleep(ASK_AGAIN.total_seconds())
+        return True
 
-    def _unproven(self, key: str) -> None:
+    async def lost(self) -> None:
+        """Returns once the further proxy does not know this node any more, or is away."""
+        known = True
+        while known:
+            await self._doubt.wait()
+            self._doubt.clear()
+            assert self._through is not None  # nobody else doubts
+            try:
+                known = await self._through.is_known(self._node)
+            except Refused:
+                known = False
+
+    def _doubted(self, key: str) -> None:
         if key == self._key:  # not one that was in use when the connection was begun
-            self.unknown.set()
+            self._doubt.set()
 
     def _write_down(self, access: Access) -> None:
         """A page makes dozens: only what did not pass is told without being asked for."""

@@ -89,15 +89,15 @@ class Direct:
 class Through:
     """Has a further proxy at ``proxy`` (host, port) connect, with the credentials of whoever asks. Looks up nothing.
 
-    ``key`` gives the node's key, empty while it has none: it comes with the registration. ``on_unproven(key)`` hears
-    that the proxy did not take what was made with it. What that proxy refuses is refused here as well. Plain requests
-    go through a tunnel too, so CONNECT is all that is said to it for a page.
+    ``key`` gives the node's key, empty while it has none: it comes with the registration. ``on_doubt(key)`` hears that
+    the proxy did not take what was made with it, or was not there. What that proxy refuses is refused here as well.
+    Plain requests go through a tunnel too, so CONNECT is all that is said to it for a page.
     """
 
     def __init__(
-        self, proxy: tuple[str, int], key: Callable[[], str], connect: timedelta, on_unproven: Callable[[str], None]
+        self, proxy: tuple[str, int], key: Callable[[], str], connect: timedelta, on_doubt: Callable[[str], None]
     ) -> None:
-        self._proxy, self._key, self._on_unproven = proxy, key, on_unproven
+        self._proxy, self._key, self._on_doubt = proxy, key, on_doubt
         self._connect, self._answer = connect, LOOK_UP_WITHIN + connect + TO_THE_PROXY
         self._place = "{}:{}".format(*proxy)
 
@@ -113,11 +113,8 @@ class Through:
         raise Refused(category, f"the egress proxy {self._place}: {category.sentence}")
 
     async def is_known(self, holder: Holder) -> bool:
-        """Whether the proxy takes our credentials; also where it cannot be asked."""
-        try:
-            opened, _, category = await self._ask(holder, f"GET {PROOF} HTTP/1.1", self._place)
-        except Refused:
-            return True
+        """Whether the proxy takes our credentials. Raises Refused where it cannot be asked."""
+        opened, _, category = await self._ask(holder, f"GET {PROOF} HTTP/1.1", self._place)
         opened.writer.transport.abort()
         return category is not Category.UNPROVEN
 
@@ -126,12 +123,13 @@ class Through:
 
     async def _ask(self, holder: Holder, first: str, host: str) -> tuple[Opened, int, Category]:
         """The connection, and what it answered. Raises Refused when it did not."""
+        key = self._key()
         try:
             async with asyncio.timeout(self._connect.total_seconds()):
                 reader, writer = await asyncio.open_connection(*self._proxy, limit=ANSWER_LIMIT)
         except (OSError, TimeoutError) as exc:
+            self._on_doubt(key)
             raise Refused(Category.NO_WAY_OUT, f"the egress proxy {self._place} takes no connection") from exc
-        key = self._key()
         proof = f"Proxy-Authorization: {authorization(key, holder)}\r\n" if key else ""
         try:
             writer.write(f"{first}\r\nHost: {host}\r\n{proof}\r\n".encode())
@@ -140,11 +138,12 @@ class Through:
         except BaseException as exc:
             writer.transport.abort()
             if isinstance(exc, OSError | EOFError | TimeoutError | asyncio.LimitOverrunError):
+                self._on_doubt(key)
                 raise Refused(Category.NO_WAY_OUT, f"the egress proxy {self._place} gave no answer") from exc
             raise
         status, category = _status_and_category(head)
         if category is Category.UNPROVEN:
-            self._on_unproven(key)
+            self._on_doubt(key)
         return Opened(reader, writer, ""), status, category
 
 

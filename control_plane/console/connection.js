@@ -69,6 +69,7 @@ export class Connection {
       else this.#overEvents(); // blocked, refused, or no server at all: this attempt tells which
     };
     this.#timer = setTimeout(() => {
+      if (opened || socket !== this.#line) return;
       failed(); // first, since a socket that is replaced is not listened to any more
       socket.close();
     }, OPEN_WITHIN_MS);
@@ -153,7 +154,7 @@ export class Connection {
     const delay = opened && this.#retryMs ? this.#retryMs : Math.random() * most;
     this.#attempt += 1;
     this.#options.onState("retrying", { attempt: this.#attempt, delay });
-    if (!opened && !(await this.#mayGoOn())) return;
+    if (!opened && (!(await this.#mayGoOn()) || this.#line)) return; // who came back meanwhile was in a hurry
     this.#timer = setTimeout(() => this.#again(), delay);
   }
 

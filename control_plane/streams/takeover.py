@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from control_plane.errors import Conflict
 from control_plane.models import Stage
 from control_plane.services import Tasks
-from control_plane.streams.websockets import Socket
+from control_plane.streams.websockets import POLICY, Socket
 from fleet.keys import Keys
 from fleet.messages import Input, Message, Steer
 
@@ -28,8 +28,8 @@ OVER, LIMIT, LOST = 4000, 4008, 4009
 
 MAX_TEXT = 16_000
 INPUTS_A_S, INPUTS_AT_ONCE, CHARACTERS_AN_INPUT = 200, 256, 1_000
-"""How many inputs a socket may bring, and how much text is one more: a hand makes 60 a second. Others wait in the
-socket: a node reads all its commands in turn, and the store holds them until the node's next heartbeat."""
+"""How many inputs a socket may bring, and how much text is one more: a hand makes 60 a second. Who brings more loses
+the wheel: a node reads all its commands in turn, the store holds them until then, and would they wait, our memory did."""
 
 State = Literal["free", "held", "no_browser"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -147,7 +147,9 @@ class Takeover:
 
     async def input(self, socket: Socket, text: str) -> None:
         """Pass on what the client did; a message that is none is answered with what is wrong with it."""
-        await self._pace(text)
+        if not self._is_a_hand(text):
+            await socket.close(POLICY, f"inputs come faster than a hand makes them, {INPUTS_A_S} a second")
+            return
         try:
             said = _INPUT.validate_json(text)
         except ValidationError as exc:
@@ -159,11 +161,10 @@ class Takeover:
             data = said.model_dump(exclude={"type"})
             await self._tell(stage, Input(self._boot, stage.index, stage.unit, said.type, data))
 
-    async def _pace(self, text: str) -> None:
+    def _is_a_hand(self, text: str) -> bool:
         now = time.monotonic()
-        idle_since = max(self._paid_until, now - INPUTS_AT_ONCE / INPUTS_A_S)
-        self._paid_until = idle_since + (1 + len(text) / CHARACTERS_AN_INPUT) / INPUTS_A_S
-        await asyncio.sleep(max(0.0, self._paid_until - now))
+        self._paid_until = max(self._paid_until, now) + (1 + len(text) / CHARACTERS_AN_INPUT) / INPUTS_A_S
+        return self._paid_until - now <= INPUTS_AT_ONCE / INPUTS_A_S
 
     async def _renew(self, seconds: int) -> bool:
         """Keep the wheel for so long, 0 gives it back; False when it is not ours any more."""

@@ -141,9 +141,29 @@ async def test_units_go_back_at_no_cost_when_the_proxys_secret_has_changed(
         order = await control.run(NODE, "http://www.site.test/")
         assert (await control.ended(order, 60)).outcome == Outcome.RETURNED
         goodbye = await control.hear(Goodbye)
-        assert (goodbye.boot, goodbye.reason) == (before, "the egress proxy does not know this node")
+        assert (goodbye.boot, goodbye.reason) == (before, "the egress proxy does not know this node, or is away")
         boot = await ready(control, before)
         again = await control.run(NODE, "http://www.site.test/", boot=boot)
         assert (await control.ended(again, 60)).outcome == Outcome.COMPLETED
     finally:
         await after.stop()
+
+
+async def test_units_go_back_at_no_cost_while_the_proxy_is_away(
+    start_node: StartNode, control: FakeControl, process: Process, site: Site
+) -> None:
+    control.egress_key = node_key(SECRET, NODE)
+    await start_node(run_unit, open_services, egress_proxy=f"127.0.0.1:{process.port}", node_id=NODE)
+    before = await ready(control)
+    await process.stop()
+    order = await control.run(NODE, "http://www.site.test/")
+    assert (await control.ended(order, 60)).outcome == Outcome.RETURNED
+    await control.hear(Register, lambda m: m.boot != before)
+    assert not [m for m in control.of(SlotChange) if m.boot != before], "nobody gets out yet"
+    back = await Process.start(bind=f"127.0.0.1:{process.port}", allow=site.allowance, secret=SECRET)
+    try:
+        boot = await ready(control, before)
+        again = await control.run(NODE, "http://www.site.test/", boot=boot)
+        assert (await control.ended(again, 60)).outcome == Outcome.COMPLETED
+    finally:
+        await back.stop()

@@ -311,17 +311,28 @@ async def test_a_cap_that_it_keeps_is_told_to_the_unit_once(way_out: WayOut, sit
 
 @pytest.mark.parametrize("key", ["", node_key("the secret that was before", "n1")])
 async def test_an_agent_that_is_not_known_notices_and_is_asked_for_no_password(way_out: WayOut, key: str) -> None:
-    assert not way_out.unknown.is_set()
     assert not await way_out.prove(key)
-    way_out.unknown.clear()
+    lost = asyncio.create_task(way_out.lost())
     way_out.slots[0].lend(UNIT.unit, UNIT.fence, lambda words: None)
     answer = await say(int(way_out.slots[0].address.rpartition(":")[2]), get("http://a.site.test/"))
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert b"X-Leadfleet-Egress: no_way_out\r\n" in answer
     assert b"Proxy-Authenticate" not in answer
-    assert way_out.unknown.is_set()
+    await asyncio.wait_for(lost, 60)
     assert await way_out.prove(node_key(SECRET, "n1"))
-    assert not way_out.unknown.is_set()
+
+
+async def test_a_doubt_that_the_proxy_dispels_is_none(way_out: WayOut, process: Process) -> None:
+    lost = asyncio.create_task(way_out.lost())
+    process.signal(signal.SIGSTOP)
+    way_out.slots[0].lend(UNIT.unit, UNIT.fence, lambda words: None)
+    port = int(way_out.slots[0].address.rpartition(":")[2])
+    assert b"no_way_out" in await say(port, get("http://a.site.test/")), "it did not answer in time"
+    process.signal(signal.SIGCONT)
+    assert b"HTTP/1.1 200 " in await say(port, get("http://a.site.test/"))
+    done, _ = await asyncio.wait([lost], timeout=0)
+    assert not done
+    lost.cancel()
 
 
 async def test_a_proxy_that_is_away_is_the_reason(process: Process, way_out: WayOut) -> None:
@@ -330,4 +341,10 @@ async def test_a_proxy_that_is_away_is_the_reason(process: Process, way_out: Way
     answer = await say(int(way_out.slots[0].address.rpartition(":")[2]), get("http://a.site.test/"))
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert b"X-Leadfleet-Egress: no_way_out\r\n" in answer
-    assert await way_out.prove("any key"), "a proxy that cannot be asked says nothing about the key"
+    await asyncio.wait_for(way_out.lost(), 60)
+    proving = asyncio.create_task(way_out.prove(node_key(SECRET, "n1")))
+    back = await Process.start(bind=f"127.0.0.1:{process.port}", secret=SECRET)
+    try:
+        assert await asyncio.wait_for(proving, 60), "it waits for a proxy that is away"
+    finally:
+        await back.stop()
