@@ -179,7 +179,7 @@ class Node:
     def _register(self, boot: str, browser: str, slots: list[Slot], *, offered: bool) -> Register:
         return Register(
             boot=boot,
-            slots=[{"index": slot.index, "port": (slot.port or 0) if offered else 0} for slot in slots],
+            slots=[{"index": slot.index, "port": slot.port if offered else 0} for slot in slots if slot.port],
             address=self._settings.address,
             labels=list(self._settings.labels),
             version=_version(),

@@ -29,7 +29,7 @@ OVER, LIMIT, LOST = 4000, 4008, 4009
 MAX_TEXT = 16_000
 INPUTS_A_S, INPUTS_AT_ONCE, CHARACTERS_AN_INPUT = 200, 256, 1_000
 """How many inputs a socket may bring, and how much text is one more: a hand makes 60 a second. Who brings more loses
-the wheel: a node reads all its commands in turn, the store holds them until then, and would they wait, our memory did."""
+the wheel: a node reads its commands in turn, and until then they lie in the store, or in our memory if they waited."""
 
 State = Literal["free", "held", "no_browser"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
