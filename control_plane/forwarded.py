@@ -6,8 +6,9 @@ before the entries of our own proxies, and only as many of the last ones as ther
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
+
+from fleet.addresses import is_address
 
 _SECURE = {"http": "https", "ws": "wss"}
 
@@ -30,7 +31,7 @@ class Forwarded:
 
     def _seen_from_outside(self, scope: dict[str, Any]) -> dict[str, Any]:
         path = _values(scope, b"x-forwarded-for")
-        if len(path) < self._hops or not _is_address(path[-self._hops]):
+        if len(path) < self._hops or not is_address(path[-self._hops]):
             return scope
         seen = {**scope, "client": (path[-self._hops], 0)}
         # proxies write this one anew rather than append to it: the last value is the nearest one's, whatever the hops
@@ -43,11 +44,3 @@ def _values(scope: dict[str, Any], wanted: bytes) -> list[str]:
     """All values of a header that is a list, in order, over all lines of that name."""
     lines = (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)
     return [value.strip() for line in lines for value in line.split(",")]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

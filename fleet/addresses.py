@@ -197,6 +197,15 @@ def bound_host(bind: str) -> str:
     return bind.rpartition(":")[0].strip("[]")
 
 
+def is_address(text: str) -> bool:
+    """Whether this is an IP address, and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens on ``host``."""
     try:

@@ -10,12 +10,13 @@ lost, for nothing was done, and connecting anew finds the one that has taken ove
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any
 
 from redis import exceptions
+
+from fleet.addresses import is_address
 
 NOT_OURS = (exceptions.MovedError, exceptions.ReadOnlyError, exceptions.ClusterDownError)
 """What a replica answers to commands for its primary, with cluster mode and without, and a cluster without one."""
@@ -61,7 +62,7 @@ class Primary:
         return arguments | ({"server_hostname": self.host} if "ssl" in arguments else {})
 
     async def _addresses(self: Any) -> list[str]:
-        if _is_address(self.host):
+        if is_address(self.host):
             return [self.host]
         loop = asyncio.get_running_loop()
         try:
@@ -120,7 +121,7 @@ class ThreadPrimary:
         return super()._wrap_socket_with_ssl(sock)  # type: ignore[misc]
 
     def _addresses(self: Any) -> list[str]:
-        if _is_address(self.host):
+        if is_address(self.host):
             return [self.host]
         try:
             return _unique(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
@@ -144,11 +145,3 @@ def _last_first(last: str | None, addresses: Sequence[str]) -> list[str]:
 
 def _unique(found: Sequence[tuple[Any, ...]]) -> list[str]:
     return list(dict.fromkeys(address[0] for *_, address in found))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

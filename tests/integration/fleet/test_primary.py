@@ -7,20 +7,18 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from redis import exceptions
 
 from fleet.connect import Store, blocking_client, command_client, thread_client
 from infra.stack import valkey
+from tests.certificates import own_certificate
 from tests.servers import ServerProcess, ValkeyServer
 from tests.support import free_port, wait_until, wait_until_sync
 
@@ -240,7 +238,7 @@ async def test_a_name_that_stands_for_nothing(monkeypatch: pytest.MonkeyPatch) -
 async def encrypted(shard: Shard, tmp_path: Path) -> AsyncIterator[tuple[int, Path]]:
     """The shard behind TLS, with one certificate for NAME alone: a port of both addresses, and whom to trust."""
     trusted = tmp_path / "store.pem"
-    trusted.write_bytes(_certificate())
+    trusted.write_bytes(own_certificate(NAME)[1])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(trusted)
     port = free_port()
@@ -268,28 +266,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass  # the other side has gone, and so do we
     finally:
         writer.close()
-
-
-def _certificate() -> bytes:
-    """A key and its own certificate, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return private + certificate.public_bytes(pem)
 
 
 async def test_the_certificate_is_the_names_and_not_the_addresses(

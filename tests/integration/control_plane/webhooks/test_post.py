@@ -6,14 +6,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
 from control_plane.webhooks import post
 from control_plane.webhooks.post import Post, Target
@@ -21,6 +20,7 @@ from control_plane.webhooks.verdict import Answered, Unreached
 from fleet import destinations
 from fleet.addresses import Allowance
 from fleet.destinations import Resolve
+from tests.certificates import own_certificate
 from tests.integration.control_plane.webhooks.conftest import OpenReceiver, Receiver
 
 OpenPost = Callable[..., Post]
@@ -222,27 +222,10 @@ async def test_a_closed_port_is_told(open_post: OpenPost) -> None:
 @pytest.fixture
 async def tls(tmp_path: Path) -> AsyncIterator[tuple[str, list[str], x509.Certificate]]:
     """``(allowance, names asked for, certificate)`` of a server that is hook.test and calls itself so."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook.test")]), datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hook.test")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "hook.pem"
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+    certificate, pem = own_certificate("hook.test")
+    (tmp_path / "hook.pem").write_bytes(pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem)
+    context.load_cert_chain(tmp_path / "hook.pem")
     names: list[str] = []
     context.sni_callback = lambda _socket, name, _context: names.append(name)
     receiver = Receiver("hook.test")
